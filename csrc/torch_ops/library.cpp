@@ -1,0 +1,52 @@
+// Every torch op of this package, on one screen. Each <op>.cpp registers its CPU kernel, each <op>_cuda.cpp (in the
+// library _C_cuda) its CUDA kernel, mirror_ext/_<op>.py its shape rule and gradient. Public names, defaults and
+// documentation are in mirror_ext; the meaning of every argument is in csrc/include/mirror/<op>.h.
+#include "core/isa.h"
+#include "torch_ops/tensor.h"
+
+STABLE_TORCH_LIBRARY(mirror, m) {
+  // scores [N, N], [N, M] with `other`, [P] with `pairs`; depth < 0: all features
+  m.def(
+      "match_kernel(Tensor descriptors, Tensor? sizes, Tensor? other, Tensor? other_sizes, Tensor? pairs, int depth)"
+      " -> Tensor");
+  // matches [M, 2] int32, ratios [M, 2] float32, offsets [P + 1] int64
+  m.def(
+      "mutual_matches(Tensor descriptors, Tensor? sizes, Tensor? other, Tensor? other_sizes, Tensor pairs, int depth,"
+      " float max_ratio) -> (Tensor, Tensor, Tensor)");
+  // evidence [P] float32, good [M] bool
+  m.def(
+      "similarity_support(Tensor keypoints, Tensor? sizes, Tensor diagonals, Tensor pairs, Tensor matches,"
+      " Tensor ratios, Tensor offsets, Tensor? other, Tensor? other_sizes, Tensor? other_diagonals, float near,"
+      " float far, float tolerance, float min_share, float min_support, float weak) -> (Tensor, Tensor)");
+  // scores [Q, T], argmax [Q, T, R] int32 ([Q, T, 0] unless with_argmax)
+  m.def(
+      "pr_mac(Tensor query, Tensor? target, Tensor? query_sizes, Tensor? target_sizes, str reduction, str precision,"
+      " bool with_argmax) -> (Tensor, Tensor)");
+  // grad_query, grad_target
+  m.def(
+      "pr_mac_backward(Tensor grad, Tensor query, Tensor target, Tensor? query_sizes, Tensor? target_sizes,"
+      " Tensor scores, Tensor argmax, str reduction) -> (Tensor, Tensor)");
+  // values [Q, k], indices [Q, k] int64
+  m.def(
+      "pr_mac_topk(Tensor query, Tensor? target, Tensor? query_sizes, Tensor? target_sizes, int k, str reduction,"
+      " str precision, int margin, bool certified) -> (Tensor, Tensor)");
+  // scores [Q, K]
+  m.def(
+      "pr_mac_rerank(Tensor query, Tensor target, Tensor candidates, Tensor? query_sizes, Tensor? target_sizes,"
+      " str reduction) -> Tensor");
+  // Instruction sets: the highest of this machine, and the one MIRROR_ISA selects.
+  m.def("isa_available() -> str");
+  m.def("isa_selected() -> str");
+}
+
+namespace mirror::torch_ops {
+namespace {
+std::string isa_available() { return isa_name(mirror::isa_available()); }
+std::string isa_selected() { return isa_name(mirror::isa_selected()); }
+}  // namespace
+}  // namespace mirror::torch_ops
+
+STABLE_TORCH_LIBRARY_IMPL(mirror, CompositeExplicitAutograd, m) {
+  m.impl("isa_available", TORCH_BOX(&mirror::torch_ops::isa_available));
+  m.impl("isa_selected", TORCH_BOX(&mirror::torch_ops::isa_selected));
+}
