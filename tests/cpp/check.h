@@ -1,5 +1,5 @@
-// All the test framework the core needs: CHECK macros that print and count failures, and random numbers that are the
-// same everywhere. A test's main() ends with `return check::result();`.
+// All the test framework the core needs: CHECK macros that print and count failures, and random numbers that
+// are the same everywhere. A test's main() ends with `return check::result();`.
 #pragma once
 
 #include <cmath>
@@ -27,12 +27,14 @@ inline bool report(bool ok, const char* file, int line, const std::string& what)
 template <class A, class B>
 bool equal(const A& a, const B& b, const char* text, const char* file, int line) {
   if (a == b) return report(true, file, line, {});
-  return report(false, file, line, std::string(text) + ": " + std::to_string(a) + " against " + std::to_string(b));
+  return report(false, file, line,
+                std::string(text) + ": " + std::to_string(a) + " against " + std::to_string(b));
 }
 
 inline bool near(double a, double b, double tolerance, const char* text, const char* file, int line) {
   if (a == b || std::abs(a - b) <= tolerance) return report(true, file, line, {});  // a == b: infinities
-  return report(false, file, line, std::string(text) + ": " + std::to_string(a) + " against " + std::to_string(b));
+  return report(false, file, line,
+                std::string(text) + ": " + std::to_string(a) + " against " + std::to_string(b));
 }
 
 // The exit status of main(). A test that checked nothing has failed.
@@ -66,23 +68,25 @@ class Random {
 // The instruction-set levels of this machine, lowest first. use_isa makes the next op calls take one of them.
 inline std::vector<mirror::Isa> isa_levels() {
   std::vector<mirror::Isa> levels;
-  for (int i = 0; i <= static_cast<int>(mirror::isa_available()); ++i) levels.push_back(static_cast<mirror::Isa>(i));
+  for (int i = 0; i <= static_cast<int>(mirror::isa_available()); ++i)
+    levels.push_back(static_cast<mirror::Isa>(i));
   return levels;
 }
 inline void use_isa(mirror::Isa isa) { setenv("MIRROR_ISA", mirror::isa_name(isa), 1); }
 
 }  // namespace check
 
-#define CHECK(condition) ::check::report(static_cast<bool>(condition), __FILE__, __LINE__, "CHECK(" #condition ")")
+#define CHECK(condition) \
+  ::check::report(static_cast<bool>(condition), __FILE__, __LINE__, "CHECK(" #condition ")")
 #define CHECK_EQ(a, b) ::check::equal((a), (b), #a " == " #b, __FILE__, __LINE__)
 #define CHECK_NEAR(a, b, tolerance) ::check::near((a), (b), (tolerance), #a " ~ " #b, __FILE__, __LINE__)
-#define CHECK_THROWS(expression, Exception)                                                        \
-  do {                                                                                             \
-    bool thrown = false;                                                                           \
-    try {                                                                                          \
-      expression;                                                                                  \
-    } catch (const Exception&) {                                                                   \
-      thrown = true;                                                                               \
-    }                                                                                              \
-    ::check::report(thrown, __FILE__, __LINE__, "expected " #Exception " from " #expression);      \
+#define CHECK_THROWS(expression, Exception)                                                   \
+  do {                                                                                        \
+    bool thrown = false;                                                                      \
+    try {                                                                                     \
+      expression;                                                                             \
+    } catch (const Exception&) {                                                              \
+      thrown = true;                                                                          \
+    }                                                                                         \
+    ::check::report(thrown, __FILE__, __LINE__, "expected " #Exception " from " #expression); \
   } while (false)

@@ -17,18 +17,20 @@ struct Keypoints {
 };
 
 struct SupportOptions {
-  float near = 0.004f;      // share of the diagonal: closer matches do not support each other, and slack of a prediction
-  float far = 0.25f;        // share of the diagonal within which matches support each other
-  float tolerance = 0.3f;   // allowed error of a prediction, as a share of the shorter of predicted and observed offset
-  float min_share = 0.06f;  // a good match has at least max(min_support, min_share * matches of the pair) supporters
-  float min_support = 2.0f;
-  float weak = 0.01f;       // weight of all matches, good or not: orders pairs that have no support
+  double near = 0.004;      // share of the diagonal: closer matches do not support each other, and slack of a prediction
+  double far = 0.25;        // share of the diagonal within which matches support each other
+  double tolerance = 0.3;   // allowed error of a prediction, as a share of the shorter of predicted and observed offset
+  double min_share = 0.06;  // a good match has at least max(min_support, min_share * matches of the pair) supporters
+  double min_support = 2.0;
+  double weak = 0.01;       // weight of all matches, good or not: orders pairs that have no support
 };
 
 // For every pair of `pairs` [count, 2] = (index into a, index into b), with matches offsets[i] <= m < offsets[i + 1]:
 //   matches [M, 2] = (row in a's key points, row in b's), ratios [M, 2] in (0, 1], offsets [count + 1] rising from 0.
 // Out: evidence [count] = sum over good matches of (1 - min ratio) + weak * the same sum over all;
 //      good [M] (0 or 1); may be nullptr.
+// All decisions are taken in float64. Values that are not finite (or come from a scale of 0) make no prediction come
+// true, a ratio outside [0, 1] weighs nothing: the evidence is always finite.
 // Distances are measured in photo a and its diagonal counts for both. Same bits on every processor and thread count.
 void similarity_support(const Keypoints& a, const Keypoints& b, const int64_t* pairs, int64_t count,
                         const int32_t* matches, const float* ratios, const int64_t* offsets,
