@@ -22,21 +22,27 @@ if TYPE_CHECKING:
     from mirror_sfm.pairs import PairGraph
 
 app = typer.Typer(
-    add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None, help="Which photos overlap?"
+    help="Which photos overlap? Photos in, pairs out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
 )
 
 # Optional[...] and not `| None`: typer evaluates these at run time.
 PerImage = Annotated[int, typer.Option("--per-image", min=1, help="Pairs per photo: N photos get N x this / 2 pairs.")]
 Verify = Annotated[int, typer.Option("--verify", min=1, help="Pairs per photo examined with geometry.")]
 FeatureCount = Annotated[int, typer.Option("--features", min=2, max=32768, help="Features per photo used for that.")]
-CoarseCount = Annotated[int, typer.Option("--coarse-features", min=2, max=32768, help="Features per photo used to find those pairs.")]
+CoarseCount = Annotated[
+    int, typer.Option("--coarse-features", min=2, max=32768, help="Features per photo used to find those pairs.")
+]
 Threads = Annotated[Optional[int], typer.Option("--threads", min=1, help="Default: every processor.")]  # noqa: UP045
 
 
 @app.command()
 def pairs(
     images: Annotated[Path, typer.Argument(metavar="IMAGES", help="Folder of photos; folders inside it count too.")],
-    out: Annotated[Path, typer.Option("-o", "--out", metavar="OUT", help="Folder for pairs.txt, scores.npz, summary.json.")],
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="OUT", help="Folder for the results.")],
     per_image: PerImage = 20,
     verify: Verify = 50,
     features: FeatureCount = 512,
@@ -70,7 +76,7 @@ def pairs(
 
 @app.command()
 def evaluate(
-    scenes: Annotated[list[Path], typer.Argument(metavar="SCENE...", help="Folders with images/ and a table of labels.")],
+    scenes: Annotated[list[Path], typer.Argument(metavar="SCENE...", help="Folders with images/ and labels.")],
     verify: Verify = 50,
     features: FeatureCount = 512,
     coarse_features: CoarseCount = 128,
@@ -119,10 +125,8 @@ def report_table(reports: Sequence[Report]) -> str:
     if len(reports) > 1:
         mean = sum(report.mean_average_precision for report in reports) / len(reports)
         cells = ""
-        for k in range(len(budgets)):
-            precision, recall = (
-                sum(getattr(report.at[k], what) for report in reports) / len(reports) for what in ("precision", "recall")
-            )
+        for at in zip(*(report.at for report in reports), strict=True):
+            precision, recall = sum(a.precision for a in at) / len(at), sum(a.recall for a in at) / len(at)
             cells += f"  {precision:5.3f} {recall:5.3f} {'':5s}"
         lines.append(f"{'mean':24s} {'':6s} {mean:6.3f}{cells}".rstrip())
     return "\n".join(lines)

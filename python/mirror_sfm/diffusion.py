@@ -17,11 +17,13 @@ FOLLOW = 0.5  # how far a walk goes on
 COARSE_SHARE = 0.02  # coarse scores order what nothing else orders
 
 
-def score_pairs(candidates: Candidates, evidence: Evidence, threads: int, dense: bool | None = None) -> NDArray[np.float32]:
+def score_pairs(
+    candidates: Candidates, evidence: Evidence, threads: int, dense: bool | None = None
+) -> NDArray[np.float32]:
     """Final score [P] of every candidate pair, in [0, 1.02].
 
-    The graph is solved as a matrix up to `DENSE_PHOTOS` photos and by a series beyond (`dense` overrides); both give the
-    same within 1e-6. Rounded to float32, so that the last bits of a linear algebra library do not decide anything.
+    The graph is solved as a matrix up to `DENSE_PHOTOS` photos and by a series beyond (`dense` overrides); both give
+    the same within 1e-6. Rounded to float32, so that the last bits of a linear algebra library do not decide anything.
     """
     strength = strengths(candidates, evidence)
     if dense is None:
@@ -68,7 +70,9 @@ def _dense_flow(candidates: Candidates, strength: NDArray[np.float64]) -> NDArra
     return (1 - FOLLOW) * inverse[i, j] * (degree[i] * degree[j]) ** 0.25
 
 
-def _sparse_flow(candidates: Candidates, strength: NDArray[np.float64], threads: int, block: int = 64) -> NDArray[np.float64]:
+def _sparse_flow(
+    candidates: Candidates, strength: NDArray[np.float64], threads: int, block: int = 64
+) -> NDArray[np.float64]:
     """The same without a matrix: columns of Q, a block at a time, by Chebyshev iteration on the sparse graph.
 
     I - a P has its eigenvalues in [1 - a, 1 + a]; for a = 1/2 every step shrinks the error by 2 + sqrt(3), and 14 steps

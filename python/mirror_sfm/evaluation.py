@@ -107,7 +107,14 @@ def measure(scene: str, graph: PairGraph, labels: Labels) -> Report:
         true = chosen[hit[chosen]]
         label = components(len(labels.names), i[true], j[true])
         parts = len(np.unique(label[labels.positive.any(axis=1)]))
-        return AtBudget(per_photo, best / most, best / max(1, every), handed_out / most, handed_out / max(1, every), parts)
+        return AtBudget(
+            per_photo=per_photo,
+            precision=best / most,
+            recall=best / max(1, every),
+            chosen_precision=handed_out / most,
+            chosen_recall=handed_out / max(1, every),
+            components=parts,
+        )
 
     return Report(
         scene=scene,
@@ -214,10 +221,13 @@ def _label_rows(table: Path) -> Iterator[tuple[int, str, str, bool]]:
                     raise MirrorError(
                         f"{table.name}, line {reader.line_num}: expected {len(header)} values, got {len(row)}"
                     )
-                named = dict(zip(header, row))
+                named = dict(zip(header, row, strict=True))
                 first, second = (named["image_a"], named["image_b"]) if covisibility else row[:2]
-                values = [float(named["shared_points"])] if covisibility else [float(row[2]), float(row[3])]
-                yield reader.line_num, first, second, min(values) >= (LEAST_SHARED_POINTS if covisibility else LEAST_OVERLAP)
+                if covisibility:
+                    wanted = float(named["shared_points"]) >= LEAST_SHARED_POINTS
+                else:
+                    wanted = min(float(row[2]), float(row[3])) >= LEAST_OVERLAP
+                yield reader.line_num, first, second, wanted
     except (csv.Error, UnicodeDecodeError) as error:
         raise MirrorError(f"{table.name} is not a table of comma-separated values in UTF-8: {error}") from error
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""How well pairs of photos match: all of them coarsely, the chosen ones with geometry. spec: docs/late_interaction.md, 3-5."""
+"""How well pairs of photos match: all coarsely, the chosen ones with geometry. spec: docs/late_interaction.md, 3-5."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def score_coarsely(features: Features, depth: int, threads: int, keep: int | Non
         scores = ops.match_kernel(first, sizes, num_threads=threads) if count else np.zeros((0, 0), np.float32)
         return Candidates(count, i, j, scores[i, j])
     blocks = list(_best_of_rows(first, sizes, keep, threads))
-    i, j, scores = (np.concatenate(part) for part in zip(*blocks))
+    i, j, scores = (np.concatenate(part) for part in zip(*blocks, strict=True))
     key, once = np.unique(np.minimum(i, j) * count + np.maximum(i, j), return_index=True)
     return Candidates(count, (key // count).astype(np.int32), (key % count).astype(np.int32), scores[once])
 
@@ -114,7 +114,9 @@ def partner_ranks(candidates: Candidates) -> tuple[NDArray[np.int64], NDArray[np
     return rank[:pairs], rank[pairs:]
 
 
-def verify(features: Features, candidates: Candidates, chosen: NDArray[np.int64], threads: int, progress: bool = False) -> Evidence:
+def verify(
+    features: Features, candidates: Candidates, chosen: NDArray[np.int64], threads: int, progress: bool = False
+) -> Evidence:
     """Matches the chosen pairs with all features and weighs the matches by local similarity support."""
     from tqdm import tqdm
 
@@ -123,7 +125,9 @@ def verify(features: Features, candidates: Candidates, chosen: NDArray[np.int64]
         for start in range(0, len(chosen), _CHUNK):
             rows = chosen[start : start + _CHUNK]
             pairs = np.stack((candidates.i[rows], candidates.j[rows]), 1).astype(np.int64)
-            found = ops.mutual_matches(features.descriptors, features.sizes, pairs=pairs, max_ratio=MAX_RATIO, num_threads=threads)
+            found = ops.mutual_matches(
+                features.descriptors, features.sizes, pairs=pairs, max_ratio=MAX_RATIO, num_threads=threads
+            )
             support = ops.similarity_support(
                 features.keypoints, features.sizes, features.diagonals, pairs, *found, num_threads=threads
             )

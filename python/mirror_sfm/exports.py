@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mirror_sfm.errors import MirrorError
 from mirror_sfm.photos import shown
@@ -25,8 +24,8 @@ if TYPE_CHECKING:
 def unsafe_name(name: str) -> str | None:
     """Why a photo of this name cannot be in a pair list that every program reads, or None.
 
-    COLMAP skips a line of three words without a word, takes a leading '#' for a comment and a byte order mark for a part
-    of the name; hloc splits at any white space.
+    COLMAP skips a line of three words silently, takes a leading '#' for a comment and a byte order mark for a part of
+    the name; hloc splits at any white space.
     """
     if any(c.isspace() or not c.isprintable() for c in name.replace("\ufeff", "\0")):
         undecodable = any("\ud800" <= c <= "\udfff" for c in name)
@@ -61,7 +60,7 @@ def pairs_text(graph: PairGraph) -> str:
     return "".join(f"{first} {second}\n" for first, second in graph.pairs)
 
 
-def score_arrays(graph: PairGraph) -> dict[str, NDArray[Any]]:
+def score_arrays(graph: PairGraph) -> dict[str, Any]:
     """Every scored pair, not only the chosen ones.
 
     names [N] str; i, j [P] int32, indices into names, i < j; evidence [P] float32, NaN where geometry was not examined;

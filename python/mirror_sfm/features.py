@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,8 +57,8 @@ class Features:
 
 @dataclass(frozen=True)
 class Reading:
-    """What became of a list of photos: features of the usable ones, reasons for the others, seconds spent by all threads
-    together in decoding and in SIFT."""
+    """What became of a list of photos: features of the usable ones, reasons for the others, and the seconds that all
+    threads together spent in decoding and in SIFT."""
 
     features: Features
     skipped: tuple[Skipped, ...]
@@ -74,7 +74,7 @@ def extract(picture: Picture, count: int) -> PhotoFeatures:
     import cv2
 
     grey = picture.grey
-    found, sift = cv2.SIFT_create(contrastThreshold=CONTRAST).detectAndCompute(grey, None)
+    found, sift = cv2.SIFT.create(contrastThreshold=CONTRAST).detectAndCompute(grey, None)
     diagonal = float(np.hypot(*grey.shape))
     if sift is None:
         return PhotoFeatures(np.zeros((0, 4), np.float32), np.zeros((0, 128), np.uint8), diagonal)
@@ -84,7 +84,7 @@ def extract(picture: Picture, count: int) -> PhotoFeatures:
     return PhotoFeatures(np.ascontiguousarray(rows[order, :4]), seven_bits(sift[order]), diagonal)
 
 
-def seven_bits(sift: NDArray[np.float32]) -> NDArray[np.uint8]:
+def seven_bits(sift: NDArray[Any]) -> NDArray[np.uint8]:
     """RootSIFT in 7 bits: min(127, round(256 sqrt(d / |d|_1))). [n, 128] of OpenCV's SIFT to [n, 128] uint8.
 
     Products of two such numbers never saturate sums of pairs in 16 bits, so that all instruction sets agree exactly.
@@ -97,7 +97,11 @@ def read_features(photos: Sequence[Photo], count: int, threads: int, progress: b
     """Decodes photos and finds their features, photo by photo in parallel. The result does not depend on `threads`."""
     with large_photos_allowed(), _one_opencv_thread():
         results = list(_shown(parallel(lambda photo: _read(photo, count), photos, threads), len(photos), progress))
-    usable = [(photo, result) for photo, (result, _, _) in zip(photos, results) if isinstance(result, PhotoFeatures)]
+    usable = [
+        (photo, result)
+        for photo, (result, _, _) in zip(photos, results, strict=True)
+        if isinstance(result, PhotoFeatures)
+    ]
     skipped = tuple(result for result, _, _ in results if isinstance(result, Skipped))
     return Reading(
         features=stack([photo.name for photo, _ in usable], [result for _, result in usable]),
@@ -136,12 +140,12 @@ def _read(photo: Photo, count: int) -> tuple[PhotoFeatures | Skipped, float, flo
     except UnusablePhoto as reason:
         return Skipped(photo.name, str(reason)), time.perf_counter() - started, 0.0
     decoded = time.perf_counter()
-    features: PhotoFeatures | Skipped = extract(picture, count)
-    if len(features.descriptors) == 0:
-        features = Skipped(photo.name, "no feature found: blank, or far too dark or blurred")
-    elif len(features.descriptors) == 1:
-        features = Skipped(photo.name, "a single feature found; matching needs two")
-    return features, decoded - started, time.perf_counter() - decoded
+    features = extract(picture, count)
+    seconds = decoded - started, time.perf_counter() - decoded
+    if len(features.descriptors) < 2:
+        found = "a single feature" if len(features.descriptors) else "no feature"
+        return Skipped(photo.name, f"{found} found, matching needs two: blank, or too dark or blurred"), *seconds
+    return features, *seconds
 
 
 @contextmanager

@@ -1,4 +1,7 @@
-"""Which pairs to hand out under a budget: first connected, then covering, then by score. spec: docs/late_interaction.md, 8."""
+"""Which pairs to hand out: first those that connect, then those that cover, then by score.
+
+spec: docs/late_interaction.md, 8.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +15,7 @@ from mirror_sfm.evidence import Candidates, Evidence
 WORTH_OF_NEXT = 0.5  # the c-th partner of a feature is worth 0.5^c
 
 
-def select(
-    candidates: Candidates, scores: NDArray[np.float32], evidence: Evidence, budget: int
-) -> NDArray[np.int64]:
+def select(candidates: Candidates, scores: NDArray[np.float32], evidence: Evidence, budget: int) -> NDArray[np.int64]:
     """Rows of `candidates` to match, in the order of choice; at most `budget`, each once.
 
     1. A maximum spanning tree, so that the graph is connected wherever the candidates are; a second one, disjoint from
@@ -71,7 +72,7 @@ def cover(
     def features(pair: int) -> NDArray[np.int64]:
         return numbers[evidence.offsets[pair] : evidence.offsets[pair + 1]].ravel()
 
-    for pair in np.flatnonzero(np.isin(evidence.pairs, chosen)):
+    for pair in np.flatnonzero(np.isin(evidence.pairs, chosen)).tolist():
         worth[features(pair)] *= WORTH_OF_NEXT
     heap = [(-float(worth[features(pair)].sum()), pair) for pair in np.flatnonzero(~taken[evidence.pairs]).tolist()]
     heap = [entry for entry in heap if entry[0] < 0]
@@ -88,7 +89,7 @@ def cover(
     return evidence.pairs[covering]
 
 
-def components(photos: int, i: NDArray[np.int32], j: NDArray[np.int32]) -> NDArray[np.int32]:
+def components(photos: int, i: NDArray[np.integer], j: NDArray[np.integer]) -> NDArray[np.int32]:
     """Label [photos] of the connected component of each photo, under the pairs (i, j)."""
     from scipy.sparse import csr_array
     from scipy.sparse.csgraph import connected_components

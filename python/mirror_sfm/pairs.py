@@ -15,7 +15,7 @@ from mirror_sfm import exports
 from mirror_sfm.diffusion import score_pairs
 from mirror_sfm.errors import UsageError
 from mirror_sfm.evidence import Candidates, Evidence, choose, score_coarsely, verify
-from mirror_sfm.features import Features, read_features
+from mirror_sfm.features import read_features
 from mirror_sfm.graph import components, select
 from mirror_sfm.photos import Skipped, find_photos
 
@@ -77,7 +77,7 @@ class PairGraph:
     @property
     def pairs(self) -> list[tuple[str, str]]:
         """The chosen pairs by name."""
-        rows = zip(self.candidates.i[self.chosen].tolist(), self.candidates.j[self.chosen].tolist())
+        rows = zip(self.candidates.i[self.chosen].tolist(), self.candidates.j[self.chosen].tolist(), strict=True)
         return [(self.names[i], self.names[j]) for i, j in rows]
 
     @property

@@ -1,7 +1,7 @@
 """Photos of a folder: which files they are, and their pixels in grey.
 
-Pixels stay in sensor coordinates: the EXIF orientation is recorded and not applied, because SIFT does not care which way
-is up and COLMAP keeps the sensor layout too.
+Pixels stay in sensor coordinates. The EXIF orientation is recorded but not applied: SIFT does not care which way is up,
+and COLMAP keeps the sensor layout too.
 """
 
 from __future__ import annotations
@@ -19,9 +19,12 @@ from PIL import Image, UnidentifiedImageError
 
 from mirror_sfm.errors import UsageError
 
-PHOTO_SUFFIXES = frozenset(
-    ".jpg .jpeg .jpe .mpo .png .tif .tiff .webp .bmp .jp2 .gif .ppm .pgm .pnm .avif .heic .heif".split()
-)
+# fmt: off
+PHOTO_SUFFIXES = frozenset((
+    ".jpg", ".jpeg", ".jpe", ".mpo", ".png", ".tif", ".tiff", ".webp", ".bmp", ".jp2", ".gif", ".ppm", ".pgm", ".pnm",
+    ".avif", ".heic", ".heif",
+))
+# fmt: on
 # A photo with more pixels than this is refused before it is decoded: nothing a camera makes today comes near (the
 # largest sensors have 250 million), and one such photo decoded in colour already takes 2 GB.
 MAX_PIXELS = 500_000_000
@@ -155,7 +158,7 @@ def _decode(path: Path, long_side: int) -> tuple[Image.Image, tuple[int, int], i
 
 @contextmanager
 def large_photos_allowed() -> Iterator[None]:
-    """Lets `MAX_PIXELS` alone decide what is too large: Pillow's own limit, a setting of the whole process, lies lower."""
+    """Lets `MAX_PIXELS` decide what is too large: Pillow's own limit, a setting of the whole process, is lower."""
     before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
     try:
         yield
