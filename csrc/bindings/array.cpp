@@ -7,8 +7,7 @@ namespace mirror::bindings {
 namespace {
 
 const char* name(DType dtype) {
-  constexpr const char* kNames[] = {"uint8",   "int32",    "int64",   "float32",
-                                    "float64", "bfloat16", "float16", "another type"};
+  constexpr const char* kNames[] = {"uint8", "int32", "int64", "float32", "float64", "bfloat16", "float16", "other"};
   return kNames[static_cast<int>(dtype)];
 }
 
@@ -26,7 +25,7 @@ std::vector<int64_t> parse(const std::string& pattern) {
 }  // namespace
 
 std::string describe(const Array& array) {
-  std::string text = std::string(name(array.dtype)) + " [";
+  std::string text = (array.dtype == DType::kOther ? array.other_type : name(array.dtype)) + " [";
   for (size_t i = 0; i < array.shape.size(); ++i)
     text += (i != 0 ? ", " : "") + std::to_string(array.shape[i]);
   return text + "]";

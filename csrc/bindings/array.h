@@ -15,6 +15,7 @@ struct Array {
   const void* data = nullptr;
   DType dtype = DType::kOther;
   std::vector<int64_t> shape;
+  std::string other_type = {};  // its name where dtype is kOther
 
   int64_t size(int dimension) const { return shape[dimension]; }
   template <class T>

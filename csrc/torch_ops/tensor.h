@@ -50,7 +50,8 @@ class Inputs {
       dense = torch::stable::clone(dense);  // a view into bytes
     kept_.push_back(dense);
     const auto sizes = dense.sizes();
-    return {dense.const_data_ptr(), dtype_of(dense), {sizes.begin(), sizes.end()}};
+    return {dense.const_data_ptr(), dtype_of(dense), {sizes.begin(), sizes.end()},
+            torch::headeronly::toString(dense.scalar_type())};
   }
   std::optional<Array> operator()(const char* argument, const OptionalTensor& tensor) {
     if (!tensor.has_value()) return std::nullopt;

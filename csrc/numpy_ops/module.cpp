@@ -1,0 +1,161 @@
+// The ops on NumPy arrays: mirror_ext/_numpy. mirror_ext/numpy.py gives them their public signatures and sees to it that
+// every array that arrives here is contiguous, aligned and in native byte order.
+#include <cstdint>
+#include <string>
+#include <utility>
+
+#include "bindings/arguments.h"
+#include "bindings/match_lists.h"
+#include "core/isa.h"
+#include "mirror/match_kernel.h"
+#include "mirror/pr_mac.h"
+#include "mirror/similarity_support.h"
+#include "numpy_ops/array.h"
+
+namespace mirror::numpy_ops {
+namespace {
+
+using bindings::MatchArguments;
+using bindings::RegionArguments;
+
+nb::object match_kernel(const Input& descriptors, const OptionalInput& sizes, const OptionalInput& other,
+                        const OptionalInput& other_sizes, const OptionalInput& pairs, int64_t depth, int num_threads) {
+  constexpr const char* op = "match_kernel";
+  const MatchArguments args = bindings::match_arguments(op, view(descriptors), view(sizes), view(other),
+                                                        view(other_sizes), view(pairs), depth);
+  const bool listed = args.pairs != nullptr;
+  Output<float> scores(listed ? std::vector<int64_t>{args.count}
+                              : std::vector<int64_t>{args.a.images, args.b.images});
+  unlocked([&] {
+    bindings::check_values(op, args);
+    if (listed)
+      match_kernel_pairs(args.a, args.b, args.pairs, args.count, depth, scores.data(), threads(num_threads));
+    else if (args.self)
+      match_kernel_self(args.a, depth, scores.data(), threads(num_threads));
+    else
+      mirror::match_kernel(args.a, args.b, depth, scores.data(), threads(num_threads));
+  });
+  return scores.release();
+}
+
+nb::tuple mutual_matches(const Input& descriptors, const OptionalInput& sizes, const OptionalInput& other,
+                         const OptionalInput& other_sizes, const Input& pairs, int64_t depth, float max_ratio,
+                         int num_threads) {
+  constexpr const char* op = "mutual_matches";
+  const MatchArguments args = bindings::match_arguments(op, view(descriptors), view(sizes), view(other),
+                                                        view(other_sizes), view(pairs), depth);
+  Output<int64_t> offsets({args.count + 1});
+  bindings::MatchLists lists(args.count);
+  int64_t total = 0;
+  unlocked([&] {
+    bindings::check_values(op, args);
+    mirror::mutual_matches(args.a, args.b, args.pairs, args.count, depth, max_ratio, lists.sink(),
+                           threads(num_threads));
+    total = lists.offsets(offsets.data());
+  });
+  Output<int32_t> matches({total, 2});
+  Output<float> ratios({total, 2});
+  unlocked([&] { lists.lay_out(matches.data(), ratios.data()); });
+  return nb::make_tuple(matches.release(), ratios.release(), offsets.release());
+}
+
+nb::tuple similarity_support(const Input& keypoints, const OptionalInput& sizes, const Input& diagonals,
+                             const Input& pairs, const Input& matches, const Input& ratios, const Input& offsets,
+                             const OptionalInput& other, const OptionalInput& other_sizes,
+                             const OptionalInput& other_diagonals, float near, float far, float tolerance,
+                             float min_share, float min_support, float weak, int num_threads) {
+  const bindings::SupportArguments args =
+      bindings::support_arguments(view(keypoints), view(sizes), view(diagonals), view(pairs), view(matches),
+                                  view(ratios), view(offsets), view(other), view(other_sizes), view(other_diagonals));
+  const SupportOptions options{near, far, tolerance, min_share, min_support, weak};
+  bindings::check_options(options);
+  Output<float> evidence({args.count});
+  Output<bool> good({args.total});
+  static_assert(sizeof(bool) == 1);
+  unlocked([&] {
+    bindings::check_values(args);
+    mirror::similarity_support(args.a, args.b, args.pairs, args.count, args.matches, args.ratios, args.offsets, options,
+                               evidence.data(), reinterpret_cast<uint8_t*>(good.data()), threads(num_threads));
+  });
+  return nb::make_tuple(evidence.release(), good.release());
+}
+
+// Scores are float64 for float64 regions and float32 otherwise: work(Output<Score>&) fills them.
+template <class Work>
+nb::object scores_of(const RegionArguments& args, std::vector<int64_t> shape, const Work& work) {
+  const auto fill = [&](auto scores) {
+    unlocked([&] { work(scores.data()); });
+    return scores.release();
+  };
+  if (args.scores == DType::kFloat64) return fill(Output<double>(std::move(shape)));
+  return fill(Output<float>(std::move(shape)));
+}
+
+nb::tuple pr_mac(const Input& query, const OptionalInput& target, const OptionalInput& query_sizes,
+                 const OptionalInput& target_sizes, const std::string& reduction, const std::string& precision,
+                 bool with_argmax, int num_threads) {
+  constexpr const char* op = "pr_mac";
+  const RegionArguments args = bindings::region_arguments(op, view(query), view(target), view(query_sizes),
+                                                          view(target_sizes), reduction);
+  const Precision chosen = bindings::precision_of(op, precision);
+  const int64_t images = args.query.images, targets = args.target.images;
+  Output<int32_t> argmax({images, targets, with_argmax ? args.query.capacity : 0});
+  const nb::object scores = scores_of(args, {images, targets}, [&](void* out) {
+    bindings::check_values(op, args);
+    int32_t* matched = with_argmax ? argmax.data() : nullptr;
+    if (args.self)
+      pr_mac_self(args.query, args.reduction, chosen, out, matched, threads(num_threads));
+    else
+      mirror::pr_mac(args.query, args.target, args.reduction, chosen, out, matched, threads(num_threads));
+  });
+  return nb::make_tuple(scores, argmax.release());
+}
+
+nb::tuple pr_mac_topk(const Input& query, const OptionalInput& target, const OptionalInput& query_sizes,
+                      const OptionalInput& target_sizes, int64_t k, const std::string& reduction,
+                      const std::string& precision, int64_t margin, bool certified, int num_threads) {
+  constexpr const char* op = "pr_mac_topk";
+  const RegionArguments args = bindings::region_arguments(op, view(query), view(target), view(query_sizes),
+                                                          view(target_sizes), reduction);
+  const TopKOptions options = bindings::topk_options(k, precision, margin, certified);
+  Output<int64_t> indices({args.query.images, k});
+  const nb::object values = scores_of(args, {args.query.images, k}, [&](void* out) {
+    bindings::check_values(op, args);
+    if (args.self)
+      pr_mac_topk_self(args.query, args.reduction, options, out, indices.data(), threads(num_threads));
+    else
+      mirror::pr_mac_topk(args.query, args.target, args.reduction, options, out, indices.data(), threads(num_threads));
+  });
+  return nb::make_tuple(values, indices.release());
+}
+
+nb::object pr_mac_rerank(const Input& query, const OptionalInput& target, const Input& candidates,
+                         const OptionalInput& query_sizes, const OptionalInput& target_sizes,
+                         const std::string& reduction, int num_threads) {
+  constexpr const char* op = "pr_mac_rerank";
+  const RegionArguments args = bindings::region_arguments(op, view(query), view(target), view(query_sizes),
+                                                          view(target_sizes), reduction);
+  const Array listed = view(candidates);
+  bindings::expect_candidates(listed, args);
+  return scores_of(args, {args.query.images, listed.size(1)}, [&](void* out) {
+    bindings::check_values(op, args);
+    bindings::check_candidates(listed, args);
+    mirror::pr_mac_rerank(args.query, args.target, listed.as<int64_t>(), listed.size(1), args.reduction, out,
+                          threads(num_threads));
+  });
+}
+
+}  // namespace
+}  // namespace mirror::numpy_ops
+
+NB_MODULE(_numpy, m) {
+  namespace ops = mirror::numpy_ops;
+  m.def("match_kernel", &ops::match_kernel);
+  m.def("mutual_matches", &ops::mutual_matches);
+  m.def("similarity_support", &ops::similarity_support);
+  m.def("pr_mac", &ops::pr_mac);
+  m.def("pr_mac_topk", &ops::pr_mac_topk);
+  m.def("pr_mac_rerank", &ops::pr_mac_rerank);
+  m.def("isa_available", [] { return std::string(mirror::isa_name(mirror::isa_available())); });
+  m.def("isa_selected", [] { return std::string(mirror::isa_name(mirror::isa_selected())); });
+}

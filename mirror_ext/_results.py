@@ -1,0 +1,25 @@
+"""What the ops with several results return. The fields are tensors or NumPy arrays, as the op's arguments were."""
+
+from typing import Any, NamedTuple
+
+
+class Matches(NamedTuple):
+    """Mutual matches of a list of pairs. Those of pair i are rows offsets[i] to offsets[i + 1]."""
+
+    matches: Any  # [M, 2] int32: feature of the first photo, feature of the second; rising in the first
+    ratios: Any  # [M, 2] float32 in (0, 1]: ratio seen from the first photo, from the second
+    offsets: Any  # [P + 1] int64, from 0 to M
+
+
+class Support(NamedTuple):
+    """Evidence of every pair and the matches that carry it."""
+
+    evidence: Any  # [P] float32
+    good: Any  # [M] bool
+
+
+class TopK(NamedTuple):
+    """The closest targets of every query, closest first; where there are fewer than k: -inf or +inf, and -1."""
+
+    values: Any  # [Q, k]
+    indices: Any  # [Q, k] int64
