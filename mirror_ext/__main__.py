@@ -12,7 +12,7 @@ def main() -> None:
     print(f"mirror_ext {info['version'] or '(not built)'}, {info['compiler'] or 'no compiler'}, {info['build_type']}")
     for part, state in info["parts"].items():
         loaded = info["loaded"][part]
-        print(f"{part:6s} {state}; {'loaded' if loaded is True else loaded or 'not loaded'}")
+        print(f"{part:6s} {state}; {'loaded' if loaded is True else loaded}")
     print(f"isa    {info['isa_selected']} selected of {', '.join(info['isa_levels']) or 'none'} (MIRROR_ISA)")
 
 
