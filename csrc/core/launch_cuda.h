@@ -1,0 +1,64 @@
+// What every launcher needs: errors in words, the shape of the device, pieces of the workspace.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+
+#include "mirror/cuda.h"
+
+namespace mirror {
+namespace cuda {
+
+inline void check(cudaError_t status, const char* op) {
+  if (status != cudaSuccess) throw std::runtime_error(std::string(op) + ": CUDA: " + cudaGetErrorString(status));
+}
+
+// A launch must be free of errors that earlier work left behind, so that they are not blamed on it.
+inline void check_launch(const char* op) { check(cudaGetLastError(), op); }
+
+inline int device_attribute(cudaDeviceAttr attribute, const char* op) {
+  int device = 0, value = 0;
+  check(cudaGetDevice(&device), op);
+  check(cudaDeviceGetAttribute(&value, attribute, device), op);
+  return value;
+}
+inline int multiprocessors(const char* op) { return device_attribute(cudaDevAttrMultiProcessorCount, op); }
+inline int shared_limit(const char* op) { return device_attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin, op); }
+
+// More than 48 KB of dynamic shared memory have to be asked for.
+template <class Kernel>
+void allow_shared(Kernel kernel, int64_t bytes, const char* op) {
+  check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)), op);
+}
+
+constexpr int64_t ceil_div(int64_t n, int64_t step) { return (n + step - 1) / step; }
+
+// Deals out pieces of the workspace, each aligned to 256 bytes. Over no memory at all it only counts.
+class Pieces {
+ public:
+  Pieces() = default;
+  Pieces(const Workspace& workspace, const char* op) : base_(static_cast<unsigned char*>(workspace.data)), limit_(workspace.bytes), op_(op) {}
+
+  template <class T>
+  T* take(int64_t count) {
+    const size_t at = used_;
+    used_ += (static_cast<size_t>(count) * sizeof(T) + 255) / 256 * 256;
+    if (op_ == nullptr) return nullptr;
+    if (used_ > limit_)
+      throw std::invalid_argument(std::string(op_) + ": workspace: expected at least " + std::to_string(used_) +
+                                  " bytes, got " + std::to_string(limit_));
+    return count == 0 ? nullptr : reinterpret_cast<T*>(base_ + at);
+  }
+  size_t used() const { return used_; }
+
+ private:
+  unsigned char* base_ = nullptr;
+  size_t limit_ = 0, used_ = 0;
+  const char* op_ = nullptr;
+};
+
+}  // namespace cuda
+}  // namespace mirror

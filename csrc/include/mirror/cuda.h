@@ -1,0 +1,93 @@
+// The ops on CUDA. The same contracts as in match_kernel.h, pr_mac.h and similarity_support.h, with these differences:
+//   pointers   device memory, of the current device; vectors and descriptors aligned to 16 bytes
+//   stream     work is enqueued and the call returns; nothing synchronises
+//   workspace  scratch memory of the caller, at least <op>_workspace(...) bytes, aligned to 256, free for reuse by later
+//              work on the same stream
+//   errors     std::invalid_argument for arguments, std::runtime_error with CUDA's own words for a failed launch
+// Integer ops give the CPU's bits. pr_mac on float32 sums every product in the CPU's order. Its bfloat16 and float16
+// vectors go through tensor cores (float32 sums, in the hardware's order; scores within 2e-3), except where argmax is
+// asked for and in pr_mac_rerank, which widen them to float32. float64 is not offered.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "mirror/match_kernel.h"
+#include "mirror/pr_mac.h"
+#include "mirror/similarity_support.h"
+
+struct CUstream_st;  // cudaStream_t is a pointer to it
+
+namespace mirror {
+namespace cuda {
+
+using Stream = CUstream_st*;
+
+struct Workspace {
+  void* data = nullptr;
+  size_t bytes = 0;
+};
+
+// ---- match_kernel.h -------------------------------------------------------------------------------------------------
+
+// Serves all the functions of this section.
+size_t match_kernel_workspace(const Descriptors& a, const Descriptors& b, int64_t depth);
+
+void match_kernel(const Descriptors& a, const Descriptors& b, int64_t depth, float* scores, const Workspace& workspace,
+                  Stream stream);
+void match_kernel_self(const Descriptors& photos, int64_t depth, float* scores, const Workspace& workspace,
+                       Stream stream);
+void match_kernel_pairs(const Descriptors& a, const Descriptors& b, const int64_t* pairs, int64_t count, int64_t depth,
+                        float* scores, const Workspace& workspace, Stream stream);
+
+// mutual_matches in two steps, because only the first can tell how much room the second needs:
+//   offsets [count + 1] out; the caller reads offsets[count] = M and makes room;
+//   matches [M, 2], ratios [M, 2] out.
+void mutual_matches_offsets(const Descriptors& a, const Descriptors& b, const int64_t* pairs, int64_t count,
+                            int64_t depth, float max_ratio, int64_t* offsets, const Workspace& workspace,
+                            Stream stream);
+void mutual_matches_fill(const Descriptors& a, const Descriptors& b, const int64_t* pairs, int64_t count,
+                         int64_t depth, float max_ratio, const int64_t* offsets, int32_t* matches, float* ratios,
+                         const Workspace& workspace, Stream stream);
+
+// ---- similarity_support.h -------------------------------------------------------------------------------------------
+
+// `total` = offsets[count], the number of matches of all pairs.
+size_t similarity_support_workspace(int64_t total);
+void similarity_support(const Keypoints& a, const Keypoints& b, const int64_t* pairs, int64_t count,
+                        const int32_t* matches, const float* ratios, const int64_t* offsets, int64_t total,
+                        const SupportOptions& options, float* evidence, uint8_t* good, const Workspace& workspace,
+                        Stream stream);
+
+// ---- pr_mac.h -------------------------------------------------------------------------------------------------------
+
+constexpr int64_t kMaxTopK = 4096;  // largest k (with its margin) of pr_mac_topk
+
+size_t pr_mac_workspace(const Regions& query, const Regions& target, Precision precision, bool with_argmax);
+void pr_mac(const Regions& query, const Regions& target, Reduction reduction, Precision precision, float* scores,
+            int32_t* argmax, const Workspace& workspace, Stream stream);
+void pr_mac_self(const Regions& images, Reduction reduction, Precision precision, float* scores, int32_t* argmax,
+                 const Workspace& workspace, Stream stream);
+
+// Scores live in one bounded strip of at most kStripQueries x kStripTargets, which is merged into the running lists.
+// `certified` computes everything in float32: exact, and without the first pass.
+constexpr int64_t kStripQueries = 1024;
+constexpr int64_t kStripTargets = 8192;
+size_t pr_mac_topk_workspace(const Regions& query, const Regions& target, const TopKOptions& options);
+void pr_mac_topk(const Regions& query, const Regions& target, Reduction reduction, const TopKOptions& options,
+                 float* values, int64_t* indices, const Workspace& workspace, Stream stream);
+void pr_mac_topk_self(const Regions& images, Reduction reduction, const TopKOptions& options, float* values,
+                      int64_t* indices, const Workspace& workspace, Stream stream);
+
+size_t pr_mac_rerank_workspace(const Regions& query, const Regions& target);
+void pr_mac_rerank(const Regions& query, const Regions& target, const int64_t* candidates, int64_t count,
+                   Reduction reduction, float* scores, const Workspace& workspace, Stream stream);
+
+// float32 only.
+size_t pr_mac_backward_workspace(const Regions& query, const Regions& target);
+void pr_mac_backward(const Regions& query, const Regions& target, Reduction reduction, const float* grad,
+                     const float* scores, const int32_t* argmax, float* grad_query, float* grad_target,
+                     const Workspace& workspace, Stream stream);
+
+}  // namespace cuda
+}  // namespace mirror
