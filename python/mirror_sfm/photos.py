@@ -132,6 +132,8 @@ def read_picture(path: Path, long_side: int) -> Picture:
 
 def _decode(path: Path, long_side: int) -> tuple[Image.Image, tuple[int, int], int]:
     """The loaded image at a size of at least `long_side`, the size of the file, the orientation."""
+    if not path.is_file():
+        raise UnusablePhoto("a broken link, or not a regular file")
     heif = path.suffix.lower() in _HEIF_SUFFIXES and not _heif_readable()
     try:
         with open(path, "rb") as file:
@@ -151,6 +153,8 @@ def _decode(path: Path, long_side: int) -> tuple[Image.Image, tuple[int, int], i
     except UnidentifiedImageError:
         remedy = " (HEIC needs: pip install pillow-heif)" if heif else ""
         raise UnusablePhoto(f"not an image of a known format, or damaged{remedy}") from None
+    except OSError as error:
+        raise UnusablePhoto(f"cannot be read: {error.strerror or error}") from error
     except Exception as error:  # decoders fed with damaged bytes raise nearly anything; all of it becomes the reason
         raise UnusablePhoto(f"cannot be decoded: {str(error) or type(error).__name__}") from error
     return image, size, orientation
