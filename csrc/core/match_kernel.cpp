@@ -25,7 +25,7 @@ constexpr int64_t kCacheBytes = int64_t{512} << 10;  // of the descriptors of on
 
 const MatchIsa& match_isa() {
   switch (isa_selected()) {
-#if defined(MIRROR_X86) && 0
+#if defined(MIRROR_X86)
     case Isa::kAmx:
       return kMatchAmx;
     case Isa::kAvx512:
