@@ -106,7 +106,7 @@ def test_lazy_greedy_is_greedy(what: tuple[int, int, float], budget: int) -> Non
 
 
 def test_duplicates_wait_for_what_is_not_covered() -> None:
-    """Pairs (0, 2) and (1, 2) see what (0, 1) saw already; (0, 3) sees new features and goes first, with fewer of them."""
+    """Pair (0, 2) sees what (0, 1) saw already; (0, 3) sees something new, if less, and goes first."""
     i, j = np.array([0, 0, 0, 1, 1, 2], np.int32), np.array([1, 2, 3, 2, 3, 3], np.int32)
     candidates = Candidates(4, i, j, np.ones(6, np.float32))
     same, other = np.repeat(np.arange(10)[:, None], 2, 1), np.repeat(np.arange(20, 29)[:, None], 2, 1)

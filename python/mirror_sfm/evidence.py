@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import mirror_ext.numpy as ops
 import numpy as np
 from numpy.typing import NDArray
 
+import mirror_ext.numpy as ops
 from mirror_sfm.features import Features
 
 DENSE_PHOTOS = 4000  # up to here every pair is kept: 8 million
