@@ -7,10 +7,11 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-import mirror_ext
-import mirror_ext.numpy as ops
 import numpy as np
 import pytest
+
+import mirror_ext
+import mirror_ext.numpy as ops
 
 PROJECT = Path(__file__).parent / "cpp" / "guest"
 
