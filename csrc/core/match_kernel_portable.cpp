@@ -1,5 +1,5 @@
-// The match kernel in plain C++. Packed: [tile][128][16], so that sixteen columns lie side by side for every
-// component.
+// The match kernel in plain C++, for processors without a file of their own. Packed: rows as they are. Components are
+// widened to 16 bits panel by panel, because compilers know a loop over 16-bit products that add up to 32 bits.
 #include <algorithm>
 #include <cstring>
 
@@ -10,59 +10,50 @@
 namespace mirror {
 namespace {
 
-constexpr int kTileBytes = kTileColumns * kDescriptorLength;
+constexpr int kLast = (1 << kKeyBits) - 1;
+
+using Wide = int16_t[kDescriptorLength];
 
 void pack(const uint8_t* rows, int64_t count, int64_t padded, uint8_t* packed) {
-  std::memset(packed, 0, static_cast<size_t>(padded) * kDescriptorLength);
-  for (int64_t i = 0; i < count; ++i)
-    for (int k = 0; k < kDescriptorLength; ++k)
-      packed[i / kTileColumns * kTileBytes + k * kTileColumns + i % kTileColumns] =
-          rows[i * kDescriptorLength + k];
+  if (count > 0) std::memcpy(packed, rows, static_cast<size_t>(count) * kDescriptorLength);
+  std::memset(packed + count * kDescriptorLength, 0, static_cast<size_t>(padded - count) * kDescriptorLength);
 }
 
-// The two largest keys seen so far, in sixteen independent lanes.
-struct Lanes {
-  int32_t* first;
-  int32_t* second;
-  void add(int lane, int32_t key) const {
-    const int32_t beaten = std::min(first[lane], key);
-    first[lane] = std::max(first[lane], key);
-    second[lane] = std::max(second[lane], beaten);
-  }
-};
+void widen(const uint8_t* rows, int count, Wide* wide) {
+  for (int i = 0; i < count; ++i)
+    for (int k = 0; k < kDescriptorLength; ++k) wide[i][k] = rows[i * kDescriptorLength + k];
+}
 
-void row_against_tile(const uint8_t* row, const uint8_t* tile, int32_t* dots) {
-  std::memset(dots, 0, kTileColumns * sizeof(int32_t));
-  for (int k = 0; k < kDescriptorLength; ++k)
-    for (int lane = 0; lane < kTileColumns; ++lane) dots[lane] += row[k] * tile[k * kTileColumns + lane];
+int32_t product(const Wide& a, const Wide& b) {
+  int32_t sum = 0;
+  for (int k = 0; k < kDescriptorLength; ++k) sum += a[k] * b[k];
+  return sum;
+}
+
+// `key` joins the two largest seen so far.
+void rank(int32_t key, int32_t& first, int32_t& second) {
+  second = std::max(second, std::min(first, key));
+  first = std::max(first, key);
 }
 
 void block(const MatchBlock& b) {
-  constexpr int kLast = (1 << kKeyBits) - 1;
-  std::fill_n(b.column_first, b.tiles * kTileColumns, 0);
-  std::fill_n(b.column_second, b.tiles * kTileColumns, 0);
-  for (int r = 0; r < b.panels * kPanelRows; ++r) {
-    const int in_last = r - (b.panels - 1) * kPanelRows;
-    const uint8_t* row =
-        (in_last < 0 ? b.rows + r * kDescriptorLength : b.last_panel + in_last * kDescriptorLength);
-    int32_t first[kTileColumns] = {}, second[kTileColumns] = {};
-    for (int t = 0; t < b.tiles; ++t) {
-      int32_t dots[kTileColumns];
-      row_against_tile(row, b.columns + t * kTileBytes, dots);
-      const Lanes of_row{first, second};
-      const Lanes of_columns{b.column_first + t * kTileColumns, b.column_second + t * kTileColumns};
-      for (int lane = 0; lane < kTileColumns; ++lane) {
-        of_row.add(lane, dots[lane] << kKeyBits | (kLast - t * kTileColumns - lane));
-        of_columns.add(lane, dots[lane] << kKeyBits | (kLast - r));
-      }
+  const int rows = b.panels * kPanelRows, columns = b.tiles * kTileColumns;
+  std::fill_n(b.row_first, rows, 0);
+  std::fill_n(b.row_second, rows, 0);
+  std::fill_n(b.column_first, columns, 0);
+  std::fill_n(b.column_second, columns, 0);
+  Wide row[kPanelRows], column[kColumnStep];
+  for (int r0 = 0; r0 < rows; r0 += kPanelRows) {
+    widen(r0 + kPanelRows == rows ? b.last_panel : b.rows + r0 * kDescriptorLength, kPanelRows, row);
+    for (int c0 = 0; c0 < columns; c0 += kColumnStep) {
+      widen(b.columns + c0 * kDescriptorLength, kColumnStep, column);
+      for (int r = r0; r < r0 + kPanelRows; ++r)
+        for (int c = c0; c < c0 + kColumnStep; ++c) {
+          const int32_t key = product(row[r - r0], column[c - c0]) << kKeyBits;
+          rank(key | (kLast - c), b.row_first[r], b.row_second[r]);
+          rank(key | (kLast - r), b.column_first[c], b.column_second[c]);
+        }
     }
-    int32_t one = 0, two = 0;
-    for (int lane = 0; lane < kTileColumns; ++lane) {
-      two = std::max({two, second[lane], std::min(one, first[lane])});
-      one = std::max(one, first[lane]);
-    }
-    b.row_first[r] = one;
-    b.row_second[r] = two;
   }
 }
 
