@@ -6,6 +6,7 @@ Average precision is the trapezoidal one of the Oxford buildings benchmark, with
 from __future__ import annotations
 
 import csv
+import math
 import os
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -224,11 +225,18 @@ def _label_rows(table: Path) -> Iterator[tuple[int, str, str, bool]]:
                 named = dict(zip(header, row, strict=True))
                 first, second = (named["image_a"], named["image_b"]) if covisibility else row[:2]
                 if covisibility:
-                    wanted = float(named["shared_points"]) >= LEAST_SHARED_POINTS
+                    wanted = _number(named["shared_points"]) >= LEAST_SHARED_POINTS
                 else:
-                    wanted = min(float(row[2]), float(row[3])) >= LEAST_OVERLAP
+                    wanted = min(_number(row[2]), _number(row[3])) >= LEAST_OVERLAP
                 yield reader.line_num, first, second, wanted
     except (csv.Error, UnicodeDecodeError) as error:
         raise MirrorError(f"{table.name} is not a table of comma-separated values in UTF-8: {error}") from error
     except ValueError as error:
         raise MirrorError(f"{table.name}, line {reader.line_num}: {error}") from error
+
+
+def _number(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"expected a number, got {text}")
+    return value

@@ -1,0 +1,117 @@
+"""Files as other programs read them, whole or not at all."""
+
+import json
+import stat
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mirror_sfm.errors import MirrorError
+from mirror_sfm.evidence import Candidates, Evidence
+from mirror_sfm.exports import complete_file, pairs_text, score_arrays, summary_text, unsafe_name, write_results
+from mirror_sfm.pairs import PairGraph, PairOptions
+from mirror_sfm.photos import Skipped
+
+
+def graph(names: tuple[str, ...] = ("a.jpg", "b/ü漢.jpg", "c#.png", "'d'.tif")) -> PairGraph:
+    i, j = (index.astype(np.int32) for index in np.triu_indices(len(names), 1))
+    scores = np.linspace(1, 0, len(i), dtype=np.float32)
+    evidence = Evidence(
+        np.array([1, 4]), np.array([30, 2.5], np.float32), np.zeros((3, 2), np.int32), np.array([0, 2, 3])
+    )
+    skipped = (Skipped("x\ny.jpg", "its name holds white space"), Skipped("\udcff.jpg", "unreadable"))
+    return PairGraph(
+        names, skipped, Candidates(len(names), i, j, scores), evidence, scores, np.array([4, 0]), 6, {"decode": 0.25}
+    )
+
+
+@pytest.mark.parametrize(
+    "name", ["a.jpg", "dir/sub/a-b_c(1).jpg", "ü漢🙂.jpg", "a#b.jpg", "d/#a.jpg", "'q'.jpg", "a,b;c.jpg"]
+)
+def test_safe_names(name: str) -> None:
+    assert unsafe_name(name) is None
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a b.jpg", " a.jpg", "a\tb.jpg", "a\nb.jpg", "a\rb", "a\u00a0b.jpg", "a\u3000b.jpg", "a\u2028b", "\ufeffa.jpg"]
+    + ["#a.jpg", "a\0b", "a\x1fb", "a\x85b", "\udcff.jpg"],
+)
+def test_unsafe_names_have_a_reason_and_a_remedy(name: str) -> None:
+    assert "rename" in (unsafe_name(name) or "")
+
+
+def test_pairs_text_is_the_subset_that_every_program_reads() -> None:
+    text = pairs_text(graph())
+    assert text == "b/ü漢.jpg 'd'.tif\na.jpg b/ü漢.jpg\n"
+    for line in text.splitlines():
+        assert len(line.split()) == 2 == len(line.split(" ")) and not line.startswith("#")
+
+
+def test_an_unsafe_name_is_refused_not_written(tmp_path: Path) -> None:
+    with pytest.raises(MirrorError, match=r"a b\.jpg.*rename"):
+        write_results(tmp_path, graph(("a b.jpg", "b", "c", "d")), PairOptions())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_scores_hold_every_pair() -> None:
+    held = score_arrays(graph())
+    assert list(held) == ["names", "i", "j", "evidence", "score"]
+    assert held["names"].tolist() == ["a.jpg", "b/ü漢.jpg", "c#.png", "'d'.tif"]
+    assert (held["i"] < held["j"]).all() and len(held["i"]) == 6
+    assert np.isnan(held["evidence"]).tolist() == [True, False, True, True, False, True]
+    assert held["evidence"][[1, 4]].tolist() == [30, 2.5]
+    assert [held[k].dtype for k in ("i", "j", "evidence", "score")] == [np.int32, np.int32, np.float32, np.float32]
+
+
+def test_summary_tells_all() -> None:
+    summary = json.loads(summary_text(graph(), PairOptions(per_image=7)))
+    assert summary["photos"] == 6 and summary["usable"] == 4 and summary["pairs"] == 2
+    assert summary["pairs_scored"] == 6 and summary["pairs_verified"] == 2
+    assert summary["components"] == 2 and summary["fewest_pairs_of_a_photo"] == 0
+    assert summary["skipped"] == [
+        {"name": "x\\ny.jpg", "reason": "its name holds white space"},
+        {"name": "\\udcff.jpg", "reason": "unreadable"},
+    ]
+    assert summary["options"]["per_image"] == 7 and summary["seconds"] == {"decode": 0.25}
+
+
+def test_results_are_the_same_bytes_every_time_and_files_are_readable(tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        write_results(tmp_path / name, graph(), PairOptions())
+    for name in ("pairs.txt", "scores.npz", "summary.json"):
+        first, second = (tmp_path / folder / name for folder in ("first", "second"))
+        assert first.read_bytes() == second.read_bytes()
+        assert stat.S_IMODE(first.stat().st_mode) & 0o444 == 0o444
+    with np.load(tmp_path / "first" / "scores.npz") as held:
+        assert held["names"].tolist() == list(graph().names) and len(held["score"]) == 6
+
+
+def test_without_scores_an_old_file_goes(tmp_path: Path) -> None:
+    write_results(tmp_path, graph(), PairOptions())
+    write_results(tmp_path, graph(), PairOptions(), scores=False)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["pairs.txt", "summary.json"]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
+def test_no_half_file(tmp_path: Path, error: type[BaseException]) -> None:
+    (tmp_path / "pairs.txt").write_text("old")
+    with pytest.raises(error), complete_file(tmp_path / "pairs.txt") as file:
+        file.write(b"half")
+        raise error
+    assert (tmp_path / "pairs.txt").read_text() == "old" and len(list(tmp_path.iterdir())) == 1
+
+
+def test_colmap_reads_the_same_pairs(tmp_path: Path) -> None:
+    pycolmap = pytest.importorskip("pycolmap")
+    held = graph()
+    write_results(tmp_path, held, PairOptions())
+    with pycolmap.Database.open(tmp_path / "database.db") as database:
+        camera = database.write_camera(pycolmap.Camera.create_from_model_name(1, "SIMPLE_PINHOLE", 500, 640, 480))
+        ids = {name: database.write_image(pycolmap.Image(name=name, camera_id=camera)) for name in held.names}
+        options = pycolmap.ImportedPairingOptions(match_list_path=str(tmp_path / "pairs.txt"))
+        found = pycolmap.ImportedPairGenerator(options, database).all_pairs()
+    assert {frozenset(pair) for pair in found} == {frozenset(ids[name] for name in pair) for pair in held.pairs}
+    assert len(found) == len(held.pairs)
