@@ -4,6 +4,8 @@
 #include <random>
 
 #include "core/match_kernel.cuh"
+#include "core/pr_mac_prepare.cuh"
+#include "core/pr_mac_tile.cuh"
 #include "mirror/match_kernel.h"
 
 namespace {
@@ -185,10 +187,208 @@ void test_match_kernel() {
   test_mutual_matches(make_photos(3, 80, 1, 0), make_photos(2, 70, 1, 30), 64, 2.0f, 1);
 }
 
+// ---- pr_mac ---------------------------------------------------------------------------------------------------------
+
+uint16_t to_float16(float x) {  // exact inputs only
+  const uint32_t bits = bits_of(x);
+  const int exponent = static_cast<int>(bits >> 23 & 255) - 112;
+  return static_cast<uint16_t>((bits >> 16 & 0x8000) | (exponent <= 0 ? 0 : static_cast<uint32_t>(exponent) << 10 | (bits >> 13 & 1023)));
+}
+void assign(float value, float* out) { *out = value; }
+void assign(float value, BFloat16* out) { *out = Convert<BFloat16>::from(value); }
+void assign(float value, Float16* out) { *out = {to_float16(float_of(bits_of(value) & 0xffffe000u))}; }
+
+// Images' regional vectors of one storage type, with everything that a Side points to. 16-byte aligned rows.
+template <class Storage>
+struct Images {
+  std::vector<uint4> memory;
+  std::vector<int32_t> sizes;
+  std::vector<float> norms, bias;
+  Side<Storage> side;
+
+  // integers: small integers, so that sums are exact in any order and ties are common; else unit vectors.
+  Images(int64_t images, int32_t capacity, int32_t channels, int smallest_size, bool integers) {
+    const size_t rows = static_cast<size_t>(images * capacity), padded = static_cast<size_t>((channels + 31) / 32 * 32);
+    memory.assign(rows * padded * sizeof(Storage) / 16 + 1, uint4{0, 0, 0, 0});
+    Storage* const data = reinterpret_cast<Storage*>(memory.data());
+    for (int64_t i = 0; i < images; ++i) sizes.push_back(uniform(std::min(smallest_size, capacity), capacity));
+    std::normal_distribution<float> normal;
+    for (size_t r = 0; r < rows; ++r) {
+      std::vector<float> row(static_cast<size_t>(channels));
+      float sum = 0;
+      for (float& x : row) x = integers ? static_cast<float>(uniform(-2, 2)) : normal(random_engine), sum += x * x;
+      for (int32_t c = 0; c < channels; ++c)
+        assign(integers ? row[static_cast<size_t>(c)] : row[static_cast<size_t>(c)] / std::sqrt(sum), data + r * padded + static_cast<size_t>(c));
+    }
+    norms.assign(rows, NAN);
+    bias.assign(rows, NAN);
+    side = {data, sizes.data(), norms.data(), bias.data(), images, capacity, static_cast<int32_t>(padded)};
+  }
+  void measure(Reduction reduction) {
+    launch(static_cast<unsigned>(norms.size() / 32 + 1), 32, 0,
+           [&] { measure_regions(side, is_distance(reduction), norms.data(), bias.data()); });
+  }
+  void copy_region(int64_t to, int32_t to_region, int64_t from, int32_t from_region) {  // ties, and distances of zero
+    std::copy_n(side.row(from, from_region), side.channels, const_cast<Storage*>(side.row(to, to_region)));
+  }
+};
+
+// What the score of a pair should be: one FMA chain per product as on the CPU, plain loops.
+template <class Storage>
+float plain_score(const Side<Storage>& query, int64_t q, const Side<Storage>& target, int64_t t, Reduction reduction,
+                  int32_t* argmax) {
+  float sum = fold_start(reduction);
+  for (int32_t i = 0; i < query.size(q); ++i) {
+    float best = -INFINITY;
+    int32_t index = 0;
+    for (int32_t j = 0; j < target.size(t); ++j) {
+      float dot = 0;
+      for (int32_t c = 0; c < query.channels; ++c) dot = std::fma(to_float(query.row(q, i)[c]), to_float(target.row(t, j)[c]), dot);
+      const float value = dot - target.bias[t * target.capacity + j];
+      if (value > best) best = value, index = j;
+    }
+    const RegionValue found = region_value(reduction, query, q, i, target, t, {best, index});
+    sum = fold_add(reduction, sum, found.value);
+    if (argmax != nullptr) argmax[i] = target.size(t) > 0 ? found.region : -1;
+  }
+  if (argmax != nullptr) std::fill(argmax + query.size(q), argmax + query.capacity, -1);
+  return fold_finish(reduction, sum, query.size(q));
+}
+
+template <class Storage>
+TileWork<Storage> tile_work(const Side<Storage>& query, const Side<Storage>& target, Reduction reduction) {
+  TileWork<Storage> work{};
+  work.query = query, work.target = target, work.reduction = reduction;
+  work.query_end = query.images, work.target_end = target.images;
+  work.stride = target.images;
+  return work;
+}
+
+bool close(float got, float expected, float tolerance) {
+  return got == expected || std::fabs(got - expected) <= tolerance * std::max(1.0f, std::fabs(expected));
+}
+
+// All pairs; a_slots: more than stages when a group's query rows stay in shared memory.
+template <class Engine, bool kArgmax = false>
+void test_tiles(Images<typename Engine::Storage>& query, Images<typename Engine::Storage>& target, Reduction reduction,
+                int32_t a_slots, float tolerance, const char* what) {
+  query.measure(reduction), target.measure(reduction);
+  const int64_t q_images = query.side.images, t_images = target.side.images;
+  const size_t capacity = static_cast<size_t>(query.side.capacity), pairs = static_cast<size_t>(q_images * t_images);
+  std::vector<float> scores(pairs, NAN);
+  std::vector<int32_t> argmax(pairs * capacity, -7), expected_argmax(capacity);
+  TileWork<typename Engine::Storage> work = tile_work(query.side, target.side, reduction);
+  work.scores = scores.data();
+  work.argmax = argmax.data();
+  work.a_slots = a_slots;
+  launch(static_cast<unsigned>(work.query_tiles() * work.target_tiles()), kTileThreads, static_cast<size_t>(tile_shared_bytes<Engine>(a_slots)),
+         [&] { pr_mac_tiles<Engine, false, kArgmax>(work); });
+  for (int64_t q = 0; q < q_images; ++q)
+    for (int64_t t = 0; t < t_images; ++t) {
+      const float expected = plain_score(query.side, q, target.side, t, reduction, expected_argmax.data());
+      const float got = scores[static_cast<size_t>(q * t_images + t)];
+      CHECK(close(got, expected, tolerance), "%s, reduction %d: score (%d, %d): expected %.9g, got %.9g", what,
+            static_cast<int>(reduction), static_cast<int>(q), static_cast<int>(t), expected, got);
+      if (!kArgmax) continue;
+      const int32_t* const found = argmax.data() + static_cast<size_t>(q * t_images + t) * capacity;
+      CHECK(std::equal(found, found + capacity, expected_argmax.data()), "%s: argmax of (%d, %d)", what, static_cast<int>(q), static_cast<int>(t));
+    }
+}
+
+// The self-join, over one triangle and over two strips, must give the bits of all pairs.
+template <class Engine>
+void test_self(Images<typename Engine::Storage>& images, Reduction reduction, int32_t a_slots, bool in_global, const char* what) {
+  images.measure(reduction);
+  const int64_t n = images.side.images;
+  std::vector<float> expected(static_cast<size_t>(n * n), NAN), got(expected.size(), NAN);
+  TileWork<typename Engine::Storage> work = tile_work(images.side, images.side, reduction);
+  work.a_slots = a_slots;
+  const size_t tiles = static_cast<size_t>(work.query_tiles() * work.target_tiles());
+  const size_t shared = static_cast<size_t>(tile_shared_bytes<Engine>(a_slots)), held = static_cast<size_t>(state_bytes(images.side.capacity));
+  std::vector<float4> state(tiles * held / 16);
+  work.scores = expected.data();
+  launch(static_cast<unsigned>(tiles), kTileThreads, shared, [&] { pr_mac_tiles<Engine, false, false>(work); });
+  if (in_global) work.state = reinterpret_cast<unsigned char*>(state.data());
+  work.scores = work.opposite = got.data();
+  work.opposite_stride = n;
+  work.triangle = true;
+  launch(static_cast<unsigned>(tiles), kTileThreads, shared + (in_global ? 0 : held), [&] { pr_mac_tiles<Engine, true, false>(work); });
+  for (size_t i = 0; i < got.size(); ++i) CHECK(got[i] == expected[i], "%s: triangle, %zu: expected %.9g, got %.9g", what, i, expected[i], got[i]);
+
+  std::vector<float> strip(static_cast<size_t>(32 * (n - 32)), NAN), turned(strip.size(), NAN);
+  work.triangle = false;
+  work.query_end = work.target_begin = 32;
+  work.scores = strip.data(), work.stride = n - 32;
+  work.opposite = turned.data(), work.opposite_stride = 32;
+  launch(static_cast<unsigned>(work.query_tiles() * work.target_tiles()), kTileThreads, shared + (in_global ? 0 : held),
+         [&] { pr_mac_tiles<Engine, true, false>(work); });
+  for (int64_t q = 0; q < 32; ++q)
+    for (int64_t t = 32; t < n; ++t) {
+      CHECK(strip[static_cast<size_t>(q * (n - 32) + t - 32)] == expected[static_cast<size_t>(q * n + t)], "%s: strip", what);
+      CHECK(turned[static_cast<size_t>((t - 32) * 32 + q)] == expected[static_cast<size_t>(t * n + q)], "%s: turned strip", what);
+    }
+}
+
+void test_tile_index() {
+  for (const auto [rows, columns] : {std::pair<int, int>{1, 1}, {8, 3}, {9, 4}, {23, 5}, {7, 1}}) {
+    std::vector<int> seen(static_cast<size_t>(rows * columns), 0);
+    for (int number = 0; number < rows * columns; ++number) {
+      const TileIndex tile = tile_of(number, rows, columns);
+      CHECK(0 <= tile.query && tile.query < rows && 0 <= tile.target && tile.target < columns, "tile %d", number);
+      ++seen[static_cast<size_t>(tile.query * columns + tile.target)];
+    }
+    CHECK(*std::min_element(seen.begin(), seen.end()) == 1, "every tile once");
+  }
+  for (int regions = 0; regions < 100; ++regions)
+    for (int most : {4, 7, 8}) {
+      const Steps steps = steps_of(regions, most);
+      CHECK(steps.each <= most && steps.count * steps.each >= regions && (steps.count - 1) * steps.each < std::max(regions, 1),
+            "%d regions, at most %d", regions, most);
+    }
+}
+
+void test_pr_mac_tiles() {
+  test_tile_index();
+  using Bf7 = TensorEngine<BFloat16, BFloat16Mma, 7>;
+  using Bf8 = TensorEngine<BFloat16, BFloat16Mma, 8>;
+  using Half8 = TensorEngine<Float16, Float16Mma, 8>;
+  {
+    Images<float> query(33, 5, 70, 0, false), target(35, 6, 70, 0, false);
+    target.copy_region(1, 3, 1, 0);  // a tie within an image
+    query.copy_region(0, 0, 0, 1);
+    for (int r = 0; r < 6; ++r) test_tiles<FloatEngine>(query, target, static_cast<Reduction>(r), FloatEngine::kStages, 0.0f, "float32");
+    for (int r = 0; r < 6; ++r) test_tiles<FloatEngine, true>(query, target, static_cast<Reduction>(r), 3, 0.0f, "float32, argmax");
+    for (int r = 0; r < 6; ++r) test_tiles<FloatEngine, true>(query, query, static_cast<Reduction>(r), 3, 0.0f, "float32 with itself");
+    test_self<FloatEngine>(target, Reduction::kCosine, FloatEngine::kStages, false, "float32");
+    test_self<FloatEngine>(target, Reduction::kEuclidSum, 3, true, "float32");
+  }
+  {
+    Images<float> query(2, 9, 32, 9, true), target(3, 4, 32, 0, true), none(3, 0, 32, 0, true);
+    test_tiles<FloatEngine, true>(query, target, Reduction::kCosine, 2, 0.0f, "ties");
+    test_tiles<FloatEngine>(query, none, Reduction::kCosine, 2, 0.0f, "targets without regions");
+    test_tiles<FloatEngine, true>(query, none, Reduction::kSqEuclid, 2, 0.0f, "targets without regions");
+    test_tiles<FloatEngine>(none, query, Reduction::kBest, 2, 0.0f, "queries without regions");
+  }
+  {
+    Images<BFloat16> query(34, 5, 160, 0, true), target(36, 7, 160, 0, true);
+    for (int r = 0; r < 6; ++r) test_tiles<Bf7>(query, target, static_cast<Reduction>(r), r % 2 == 0 ? 5 : 4, 1e-6f, "bfloat16, integers");
+    test_tiles<Bf8>(query, target, Reduction::kCosine, 5, 1e-6f, "bfloat16, 8 regions");
+    test_self<Bf7>(target, Reduction::kCosine, 5, false, "bfloat16");
+    test_self<Bf8>(target, Reduction::kHausdorff, 4, true, "bfloat16");
+  }
+  {
+    Images<Float16> query(3, 35, 64, 30, false), target(40, 35, 64, 20, false);
+    test_tiles<Half8>(query, target, Reduction::kCosine, 4, 1e-5f, "float16, 35 regions");
+    test_tiles<Half8>(query, target, Reduction::kEuclidL2, 4, 1e-4f, "float16, 35 regions");
+    test_tiles<Half8>(query, query, Reduction::kEuclidSum, 4, 1e-4f, "float16 with itself");
+  }
+}
+
 }  // namespace
 
 int main() {
   test_match_kernel();
+  test_pr_mac_tiles();
   std::printf(failures == 0 ? "ok\n" : "%d checks failed\n", failures);
   return failures == 0 ? 0 : 1;
 }
