@@ -111,11 +111,13 @@ def test_wrong_folders_are_2_in_one_line(strip: Path, tmp_path: Path) -> None:
     "arguments",
     [
         ("pairs",),
-        ("pairs", "x"),
+        ("pairs", "."),
         ("pairs", ".", "-o", "y", "--per-image", "0"),
         ("pairs", ".", "-o", "y", "--threads", "a"),
-    ]
-    + [("evaluate",), ("nonsense",), ("pairs", ".", "-o", "y", "--features", "99999")],
+        ("pairs", ".", "-o", "y", "--features", "99999"),
+        ("evaluate",),
+        ("nonsense",),
+    ],
 )
 def test_wrong_usage_is_2(arguments: tuple[str, ...], tmp_path: Path) -> None:
     done = run(*arguments, cwd=tmp_path)

@@ -119,7 +119,7 @@ def test_a_scene_without_photos_or_labels(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no folder images"):
         evaluate(tmp_path)
     (tmp_path / "images").mkdir()
-    with pytest.raises(MirrorError, match="has no labels: expected one of pairs_overlap.csv"):
+    with pytest.raises(MirrorError, match=r"has no labels: expected one of pairs_overlap\.csv"):
         evaluate(tmp_path)
 
 

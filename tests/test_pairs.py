@@ -57,7 +57,7 @@ def test_order_of_the_file_system_changes_nothing(strip: Path, found: PairGraph,
 
 
 def test_sparse_road_gives_the_same_scores(strip: Path, found: PairGraph, monkeypatch: pytest.MonkeyPatch) -> None:
-    """More photos than fit a dense matrix, every pair kept: the other solver and the blocks of rows, the same scores."""
+    """More photos than a dense matrix may have, every pair kept: the other solver, the same scores."""
     for module in (evidence, sys.modules["mirror_sfm.diffusion"]):
         monkeypatch.setattr(module, "DENSE_PHOTOS", 4)
     sparse = find_pairs(strip, SMALL)
