@@ -138,19 +138,24 @@ class Supporter {
     const float square = static_cast<float>(2.1 * options_.tolerance * options_.tolerance);
     const float slack = static_cast<float>(2.1 * options_.near * options_.near * diagonal * diagonal);
     int32_t* const passed = passed_.get();
-    int64_t kept = 0;
-    for (int64_t n = 0; n < m; ++n) {
+    for (int64_t n = 0; n < m; ++n) {  // no branch, no dependence: the compiler makes vectors of this
       const float ux = k.x[n] - x, uy = k.y[n] - y, vx = k.z[n] - z, vy = k.w[n] - w;
       const float length = vx * vx + vy * vy;
       auto impossible = [&](float cosine, float sine) {
         const float px = cosine * ux - sine * uy, py = sine * ux + cosine * uy;
         const float ex = px - vx, ey = py - vy, predicted = px * px + py * py;
         const float shorter = predicted < length ? predicted : length;
-        return ex * ex + ey * ey > square * shorter + slack + 1e-6f * (predicted + length);
+        return static_cast<int32_t>(ex * ex + ey * ey >
+                                    square * shorter + slack + 1e-6f * (predicted + length));
       };
-      const bool no = (ux * ux + uy * uy > far) | (impossible(c, s) & impossible(k.c[n], k.s[n]));
+      const int32_t apart = static_cast<int32_t>(ux * ux + uy * uy > far);
+      passed[n] = (apart | (impossible(c, s) & impossible(k.c[n], k.s[n]))) ^ 1;
+    }
+    int64_t kept = 0;
+    for (int64_t n = 0; n < m; ++n) {
+      const int32_t may = passed[n];
       passed[kept] = static_cast<int32_t>(n);
-      kept += !no;
+      kept += may;
     }
     return kept;
   }
