@@ -87,7 +87,7 @@ constexpr Kernel<T> portable_kernel() {
           pack<T, kPanel>, pack<T, kLanes>, multiply<T>, strip_width,             strip<T>};
 }
 
-#if MIRROR_X86 && MIRROR_PRMAC_ISA
+#if MIRROR_X86
 const Kernel<float>& exact_kernel(Isa isa) {
   switch (isa) {
     case Isa::kAvx2: return kAvx2;
@@ -112,10 +112,9 @@ const Kernel<double>& select_kernel<double>(Precision) {
 template <>
 const Kernel<float>& select_kernel<float>(Precision precision) {
   const Isa isa = isa_selected();
-#if MIRROR_X86 && MIRROR_PRMAC_ISA
+#if MIRROR_X86
   if (precision == Precision::kBf16) {
-    if (isa == Isa::kAmx) return kAmxBf16;
-    if (isa == Isa::kAvx512 && has_avx512_bf16()) return kAvx512Bf16;
+    // TEMPORARY
   }
   return exact_kernel(isa);
 #else

@@ -19,11 +19,6 @@ constexpr double kInf = std::numeric_limits<double>::infinity();
 constexpr Reduction kReductions[] = {Reduction::kCosine,   Reduction::kSqEuclid, Reduction::kEuclidSum,
                                      Reduction::kEuclidL2, Reduction::kBest,     Reduction::kHausdorff};
 
-float from_bits(uint32_t bits) {
-  float x;
-  std::memcpy(&x, &bits, sizeof x);
-  return x;
-}
 
 uint32_t to_bits(float x) {
   uint32_t bits;
