@@ -1,0 +1,127 @@
+"""Markdown tables from the JSON files in results/: every contender, and ours against the targets, won or lost.
+
+python bench/summary.py [folder]
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Target:
+    """`ours` must be at least `factor` times as fast as the fastest contender with `role` whose name holds `rival`.
+
+    role "peak": at least `factor` of the processor's peak.
+    """
+
+    op: str
+    level: str
+    case: str  # how the case's name starts
+    ours: str
+    role: str
+    factor: float
+    rival: str = ""
+
+
+def targets() -> list[Target]:
+    """What we set out to reach, per level of instructions."""
+    k35, k5, rerank = ("all pairs, k = 35", "all pairs, k = 5", "re-rank")
+    table = [
+        Target("match_kernel", "avx2", "", "mirror", "peer", 1.6),
+        Target("match_kernel", "avx512", "", "mirror", "peer", 4),
+        Target("match_kernel", "amx", "", "mirror", "peer", 15),
+        Target("match_kernel", "amx", "", "mirror", "peer", 100, "faiss"),
+        Target("match_kernel", "amx", "", "mirror", "peer", 100, "COLMAP"),
+        Target("pr_mac", "avx2", k35, "mirror", "published", 3.5),
+        Target("pr_mac", "avx2", k35, "mirror", "peer", 1.5),
+        Target("pr_mac", "avx2", k35, "mirror self-join", "published", 6),
+        Target("pr_mac", "avx2", k35, "mirror self-join", "peer", 2.4),
+        Target("pr_mac", "avx2", k35, "mirror", "peak", 0.85),
+        Target("pr_mac", "avx2", k5, "mirror", "published", 10),
+        Target("pr_mac", "avx2", k5, "mirror", "peer", 1.8),
+        Target("pr_mac", "avx2", rerank, "mirror", "published", 3),
+        Target("pr_mac", "avx2", rerank, "mirror", "peer", 2.5),
+        Target("pr_mac", "avx512", k35, "mirror", "peer", 1.25),
+        Target("pr_mac", "avx512", k35, "mirror self-join", "peer", 2.1),
+        Target("pr_mac", "avx512", k35, "mirror", "peak", 0.75),
+        Target("pr_mac", "amx", k35, "mirror bf16", "approximate", 6, "torch bf16"),
+        Target("pr_mac", "amx", k35, "mirror bf16", "peer", 12),
+        Target("pr_mac", "amx", k35, "mirror bf16", "peak", 0.5),
+        Target("pr_mac", "amx", k35, "mirror bf16 self-join", "approximate", 10, "torch bf16"),
+        Target("pr_mac", "amx", k35, "mirror bf16 self-join", "peer", 20),
+        Target("pr_mac", "amx", k5, "mirror bf16", "approximate", 3.5, "torch bf16"),
+    ]
+    return table
+
+
+def contests(folder: Path) -> list[dict[str, Any]]:
+    """All contests of all files, each with the head of its file."""
+    found = []
+    for path in sorted(folder.glob("*.json")):
+        head = json.loads(path.read_text())
+        found += [{**head, **contest} for contest in head.pop("contests")]
+    return found
+
+
+def contest_table(contest: dict[str, Any]) -> str:
+    rows = contest["contenders"]
+    ours = rows["mirror"]["seconds"]
+    peaks = ", ".join(f"{kind} {gops:.0f}" for kind, gops in contest["peaks_gops"].items())
+    lines = [
+        f"### {contest['op']}, {contest['level']}, {threads_of(contest)}: {contest['case']}\n",
+        f"{contest['cpu']}, {contest['date']}; peaks in Gop/s: {peaks}\n",
+        "| contender | wall ms (least..most) | processor ms | Gop/s | of peak | mirror is faster by | other load |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, row in rows.items():
+        label = name if row["role"] in ("ours", "peer") else f"{name} ({row['role']})"
+        faster = "" if row["role"] == "ours" else f"{row['seconds'] / ours:.2f}x"
+        least, median, most = (f"{seconds * 1e3:.1f}" for seconds in row["wall_s"])
+        lines.append(
+            f"| {label} | {median} ({least}..{most}) | {row['cpu_s'][1] * 1e3:.1f} | {row['gops']:.0f} "
+            f"| {row['of_peak']:.0%} | {faster} | {row['foreign_load']:.2f} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def threads_of(contest: dict[str, Any]) -> str:
+    return "1 thread" if contest["threads"] == 1 else f"{contest['threads']} threads"
+
+
+def verdict(target: Target, contest: dict[str, Any]) -> str:
+    rows = contest["contenders"]
+    ours = rows[target.ours]
+    if target.role == "peak":
+        reached, rival = ours["of_peak"], "the processor's peak"
+    else:
+        rivals = {n: row["seconds"] for n, row in rows.items() if row["role"] == target.role and target.rival in n}
+        rival = min(rivals, key=rivals.__getitem__)
+        reached = rivals[rival] / ours["seconds"]
+    sign = "won" if reached >= target.factor else "**lost**"
+    where = f"{contest['op']} {target.level}, {threads_of(contest)}, {contest['case']}"
+    return f"| {where} | {target.ours} over {rival} | {target.factor:g} | {reached:.2f} | {sign} |"
+
+
+def main() -> None:
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "results"
+    found = contests(folder)
+    print("## Targets\n\n| where | what | target | reached | |\n|---|---|---|---|---|")
+    for target in targets():
+        for contest in found:
+            if (contest["op"], contest["level"]) == (target.op, target.level) and contest["case"].startswith(
+                target.case
+            ):
+                print(verdict(target, contest))
+    print("\n## All numbers\n")
+    for contest in found:
+        if "contenders" in contest:
+            print(contest_table(contest))
+
+
+if __name__ == "__main__":
+    main()
