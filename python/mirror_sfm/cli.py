@@ -96,6 +96,20 @@ def evaluate(
         typer.echo(report_json(reports) if as_json else report_table(reports))
 
 
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for the scene.")],
+    photos: Annotated[int, typer.Option(min=1, help="How many.")] = 24,
+    seed: Annotated[int, typer.Option(min=0, help="Of the landscape and the flight.")] = 0,
+) -> None:
+    """Render a small scene to try things on: photos, their cameras, and how much each pair overlaps."""
+    with _errors_in_one_line():
+        from mirror_sfm.demo_scene import make_demo_scene
+
+        _make_folder(out)
+        typer.echo(f"{photos} rendered photos -> {_shown(make_demo_scene(out, photos, seed))}")
+
+
 @app.callback(invoke_without_command=True)
 def _start(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
     if version:
