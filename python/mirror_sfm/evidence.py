@@ -12,7 +12,7 @@ import mirror_ext.numpy as ops
 from mirror_sfm.features import Features
 
 DENSE_PHOTOS = 4000  # up to here every pair is kept: 8 million
-KEPT_PER_PHOTO = 300  # beyond, each photo keeps its best
+KEPT_PER_PHOTO = 200  # beyond, each photo keeps its best
 MAX_RATIO = 0.9  # a match is trusted when the second best is at least this much farther
 _CHUNK = 8192  # pairs verified at a time: bounds the memory of their matches
 
