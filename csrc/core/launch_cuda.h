@@ -1,7 +1,11 @@
 // What every launcher needs: errors in words, the shape of the device, pieces of the workspace.
 #pragma once
 
+#if defined(__CUDACC__)
 #include <cuda_runtime.h>
+#else
+#include "cuda_emulator.h"
+#endif
 
 #include <cstdint>
 #include <stdexcept>
@@ -16,8 +20,25 @@ inline void check(cudaError_t status, const char* op) {
   if (status != cudaSuccess) throw std::runtime_error(std::string(op) + ": CUDA: " + cudaGetErrorString(status));
 }
 
-// A launch must be free of errors that earlier work left behind, so that they are not blamed on it.
-inline void check_launch(const char* op) { check(cudaGetLastError(), op); }
+struct Grid {
+  int64_t x, y = 1;
+};
+
+// kernel<<<...>>>(arguments...), its error in words. A kernel over no blocks is not launched.
+template <class... Parameters, class... Arguments>
+void launch(const char* op, Stream stream, void (*kernel)(Parameters...), Grid grid, int threads, int64_t shared,
+            Arguments... arguments) {
+  if (grid.x == 0 || grid.y == 0) return;
+  if (grid.x > INT32_MAX || grid.y > 65535) throw std::invalid_argument(std::string(op) + ": too much work for one launch");
+#if defined(__CUDACC__)
+  const dim3 blocks(static_cast<unsigned>(grid.x), static_cast<unsigned>(grid.y));
+  kernel<<<blocks, threads, static_cast<size_t>(shared), stream>>>(arguments...);
+  check(cudaGetLastError(), op);
+#else
+  emulator::launch({static_cast<unsigned>(grid.x), static_cast<unsigned>(grid.y), 1}, static_cast<unsigned>(threads),
+                   static_cast<size_t>(shared), [&] { kernel(arguments...); });
+#endif
+}
 
 inline int device_attribute(cudaDeviceAttr attribute, const char* op) {
   int device = 0, value = 0;

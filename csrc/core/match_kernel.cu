@@ -47,12 +47,8 @@ MatchWork carve(const Descriptors& a, const Descriptors& b, const Plan& plan, Pi
 }
 
 void launch_norms(const Descriptors& photos, int64_t depth, const int32_t* norms, Stream stream, const char* op) {
-  const int64_t features = photos.images * depth;
-  if (features == 0) return;
-  squared_norms<<<static_cast<unsigned>(ceil_div(features, 256)), 256, 0, stream>>>(
-      photos.data, photos.sizes, photos.images, photos.capacity, static_cast<int32_t>(depth),
-      const_cast<int32_t*>(norms));
-  check_launch(op);
+  launch(op, stream, squared_norms, {ceil_div(photos.images * depth, 256)}, 256, 0, photos.data, photos.sizes,
+         photos.images, photos.capacity, static_cast<int32_t>(depth), const_cast<int32_t*>(norms));
 }
 
 // Norms, then `kernel` over all pairs of the work that `fill` completes.
@@ -77,8 +73,7 @@ void run(const Descriptors& a, const Descriptors& b, int64_t depth, const Worksp
                                                       static_cast<size_t>(plan.shared)), op);
   int64_t blocks = std::min<int64_t>(work.count, static_cast<int64_t>(std::max(resident, 1)) * multiprocessors(op));
   if (plan.scratch_blocks > 0) blocks = std::min(blocks, plan.scratch_blocks);
-  kernel<<<static_cast<unsigned>(blocks), 32 * plan.warps, static_cast<size_t>(plan.shared), stream>>>(work);
-  check_launch(op);
+  launch(op, stream, kernel, {blocks}, 32 * plan.warps, plan.shared, work);
 }
 
 }  // namespace
@@ -127,8 +122,8 @@ void mutual_matches_offsets(const Descriptors& a, const Descriptors& b, const in
     work.max_ratio = max_ratio;
     work.offsets = offsets;
   });
-  counts_to_offsets<<<1, 1024, 1024 * sizeof(int64_t), stream>>>(offsets, count);
-  check_launch("mutual_matches");
+  launch("mutual_matches", stream, counts_to_offsets, {1}, 1024, 1024 * static_cast<int64_t>(sizeof(int64_t)), offsets,
+         count);
 }
 
 void mutual_matches_fill(const Descriptors& a, const Descriptors& b, const int64_t* pairs, int64_t count,

@@ -197,6 +197,7 @@ template <class Engine, class Storage>
 __device__ inline void copy_chunk(const Side<Storage>& side, int64_t image, int32_t first, int32_t regions,
                                   int32_t chunk, unsigned char* to) {
   constexpr int kUnits = kChunk * static_cast<int>(sizeof(Storage)) / 16;
+#pragma unroll 1
   for (int u = threadIdx.x; u < regions * kTileImages * kUnits; u += kTileThreads) {
     const int row = u / kUnits, unit = u % kUnits, region = first + row / kTileImages;
     const int64_t from = image + row % kTileImages;
@@ -221,21 +222,21 @@ struct TileThread {
   using Products = float[kMi][kNj][4];
 
   const TileWork<Storage>& work;
-  int64_t queries[2], targets[2];
+  int32_t first_query, first_target;
   float4* state;
   float sums[4];
   float best[kMi][4];                    // of the group's regions
   int32_t index[kArgmax ? kMi : 1][4];
 
-  __device__ TileThread(const TileWork<Storage>& tile_work, int64_t first_query, int64_t first_target, float4* own_state)
-      : work(tile_work), state(own_state) {
-#pragma unroll
-    for (int h = 0; h < 2; ++h) queries[h] = first_query + Engine::query_slot(h);
-#pragma unroll
-    for (int e = 0; e < 2; ++e) targets[e] = first_target + Engine::target_slot(e);
+  __device__ TileThread(const TileWork<Storage>& tile_work, int32_t query, int32_t target, float4* own_state)
+      : work(tile_work), first_query(query), first_target(target), state(own_state) {
 #pragma unroll
     for (int x = 0; x < 4; ++x) sums[x] = fold_start(work.reduction);
   }
+
+  // Images of this thread, from its number: cheaper than registers.
+  __device__ int32_t query(int h) const { return first_query + Engine::query_slot(h); }
+  __device__ int32_t target(int e) const { return first_target + Engine::target_slot(e); }
 
   __device__ void begin_group() {
 #pragma unroll
@@ -254,12 +255,12 @@ struct TileThread {
 #pragma unroll
       for (int i = 0; i < kMi; ++i)
 #pragma unroll
-        for (int h = 0; h < 2; ++h) row_bias[kSelf ? i : 0][h] = i < mi ? bias_of(work.query, queries[h], row + i) : INFINITY;
+        for (int h = 0; h < 2; ++h) row_bias[kSelf ? i : 0][h] = i < mi ? bias_of(work.query, query(h), row + i) : INFINITY;
     }
 #pragma unroll
     for (int j = 0; j < kNj; ++j) {
       if (j >= nj) break;
-      const float bias[2] = {bias_of(work.target, targets[0], column + j), bias_of(work.target, targets[1], column + j)};
+      const float bias[2] = {bias_of(work.target, target(0), column + j), bias_of(work.target, target(1), column + j)};
       float column_best[4] = {-INFINITY, -INFINITY, -INFINITY, -INFINITY};
 #pragma unroll
       for (int i = 0; i < kMi; ++i)
@@ -285,7 +286,7 @@ struct TileThread {
     *at = held;
   }
 
-  __device__ bool wanted(int x) const { return queries[x >> 1] < work.query_end && targets[x & 1] < work.target_end; }
+  __device__ bool wanted(int x) const { return query(x >> 1) < work.query_end && target(x & 1) < work.target_end; }
 
   // The maxima of the group's regions are complete.
   __device__ void end_group(int32_t row, int mi) {
@@ -295,7 +296,7 @@ struct TileThread {
 #pragma unroll
       for (int x = 0; x < 4; ++x) {
         if (!wanted(x)) continue;
-        const int64_t q = queries[x >> 1], t = targets[x & 1];
+        const int64_t q = query(x >> 1), t = target(x & 1);
         const bool exists = row + i < work.query.size(q);
         RegionValue found = {best[i][x], kArgmax ? index[kArgmax ? i : 0][x] : 0};
         if (exists) {
@@ -313,15 +314,15 @@ struct TileThread {
 #pragma unroll
     for (int x = 0; x < 4; ++x)
       if (wanted(x))
-        work.scores[(queries[x >> 1] - work.query_begin) * work.stride + targets[x & 1] - work.target_begin] =
-            fold_finish(work.reduction, sums[x], work.query.size(queries[x >> 1]));
+        work.scores[(query(x >> 1) - work.query_begin) * work.stride + target(x & 1) - work.target_begin] =
+            fold_finish(work.reduction, sums[x], work.query.size(query(x >> 1)));
   }
 
   __device__ void store_opposite() const {
 #pragma unroll
     for (int x = 0; x < 4; ++x) {
       if (!wanted(x)) continue;
-      const int64_t q = queries[x >> 1], t = targets[x & 1];
+      const int64_t q = query(x >> 1), t = target(x & 1);
       float sum = fold_start(work.reduction);
       for (int32_t r = 0; r < work.target.size(t); ++r) {
         const float4 held = state[static_cast<int64_t>(r) * kTileThreads];
@@ -338,13 +339,11 @@ struct TileThread {
 // ---- the kernel -----------------------------------------------------------------------------------------------------
 
 template <class Engine, bool kSelf, bool kArgmax>
-__global__ void __launch_bounds__(kTileThreads, 1) pr_mac_tiles(TileWork<typename Engine::Storage> work) {
+__device__ inline void run_tile(const TileWork<typename Engine::Storage>& work, const TileIndex& tile) {
   constexpr int kMi = kRowRegions, kNj = Engine::kColumnRegions;
   constexpr int kRegionBytes = kTileImages * Engine::kRowBytes;
-  const TileIndex tile = tile_of(blockIdx.x, work.query_tiles(), work.target_tiles());
-  if (kSelf && work.triangle && tile.query > tile.target) return;
-  const int64_t first_query = work.query_begin + tile.query * kTileImages;
-  const int64_t first_target = work.target_begin + tile.target * kTileImages;
+  const int32_t first_query = static_cast<int32_t>(work.query_begin + tile.query * kTileImages);
+  const int32_t first_target = static_cast<int32_t>(work.target_begin + tile.target * kTileImages);
   const Steps groups = steps_of(work.query.capacity, kMi), steps = steps_of(work.target.capacity, kNj);
   const int32_t chunks = work.query.channels / kChunk;
   const int32_t turns = groups.count * steps.count * chunks;
@@ -408,6 +407,18 @@ __global__ void __launch_bounds__(kTileThreads, 1) pr_mac_tiles(TileWork<typenam
   }
   thread.store();
   if (kSelf && !(work.triangle && tile.query == tile.target)) thread.store_opposite();
+}
+
+// Block = tiles blockIdx.x, blockIdx.x + gridDim.x, ... One block fills a multiprocessor with its registers.
+template <class Engine, bool kSelf, bool kArgmax>
+__global__ void __launch_bounds__(kTileThreads, 1) pr_mac_tiles(TileWork<typename Engine::Storage> work) {
+  const int64_t query_tiles = work.query_tiles(), target_tiles = work.target_tiles();
+  for (int64_t number = blockIdx.x; number < query_tiles * target_tiles; number += gridDim.x) {
+    const TileIndex tile = tile_of(number, query_tiles, target_tiles);
+    if (kSelf && work.triangle && tile.query > tile.target) continue;
+    run_tile<Engine, kSelf, kArgmax>(work, tile);
+    __syncthreads();  // before the next tile fills shared memory
+  }
 }
 
 }  // namespace cuda

@@ -258,6 +258,30 @@ void multiply(Sum (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1, con
 
 }  // namespace emulator
 
+// ---- the runtime ----------------------------------------------------------------------------------------------------
+
+namespace emulator {
+
+// A small device, and tests change it to see every way of using shared memory.
+struct Device {
+  int multiprocessors = 3;
+  int shared_limit = 227 * 1024;
+};
+inline Device& device() {
+  static Device device;
+  return device;
+}
+
+inline void launch(Dim3 grid, unsigned threads, size_t shared, const std::function<void()>& kernel) {
+  if (shared > static_cast<size_t>(device().shared_limit)) {
+    std::fprintf(stderr, "cuda_emulator: more shared memory than the device has\n");
+    std::abort();
+  }
+  Machine::instance().launch(grid, {threads, 1, 1}, shared, kernel);
+}
+
+}  // namespace emulator
+
 inline unsigned char* shared_memory() { return emulator::Machine::instance().shared(); }
 
 inline void mma_u8(int32_t (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
@@ -296,6 +320,34 @@ void copy_async_wait() {
 }
 
 }  // namespace mirror
+
+// Of the CUDA runtime, what launch_cuda.h calls.
+using cudaError_t = int;
+constexpr cudaError_t cudaSuccess = 0;
+enum cudaDeviceAttr { cudaDevAttrMultiProcessorCount, cudaDevAttrMaxSharedMemoryPerBlockOptin };
+enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize };
+inline const char* cudaGetErrorString(cudaError_t) { return "none"; }
+inline cudaError_t cudaGetLastError() { return cudaSuccess; }
+inline cudaError_t cudaGetDevice(int* device) { return *device = 0; }
+inline cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {
+  const mirror::emulator::Device& device = mirror::emulator::device();
+  *value = attribute == cudaDevAttrMultiProcessorCount ? device.multiprocessors : device.shared_limit;
+  return cudaSuccess;
+}
+template <class Kernel>
+cudaError_t cudaFuncSetAttribute(Kernel, cudaFuncAttribute, int) {
+  return cudaSuccess;
+}
+template <class Kernel>
+cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, Kernel, int, size_t) {
+  *blocks = 1;
+  return cudaSuccess;
+}
+template <class StreamPointer>
+cudaError_t cudaMemsetAsync(void* data, int value, size_t bytes, StreamPointer) {
+  std::memset(data, value, bytes);
+  return cudaSuccess;
+}
 
 #define threadIdx (::mirror::emulator::Machine::instance().thread().index)
 #define blockIdx (::mirror::emulator::Machine::instance().block_index_)

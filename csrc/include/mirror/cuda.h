@@ -69,10 +69,8 @@ void pr_mac(const Regions& query, const Regions& target, Reduction reduction, Pr
 void pr_mac_self(const Regions& images, Reduction reduction, Precision precision, float* scores, int32_t* argmax,
                  const Workspace& workspace, Stream stream);
 
-// Scores live in one bounded strip of at most kStripQueries x kStripTargets, which is merged into the running lists.
-// `certified` computes everything in float32: exact, and without the first pass.
-constexpr int64_t kStripQueries = 1024;
-constexpr int64_t kStripTargets = 8192;
+// Never more than 2048 x 2048 scores at a time lie in the workspace (twice for the self-join), whatever the number of
+// images. `certified` computes everything in the vectors' own precision, without a first pass.
 size_t pr_mac_topk_workspace(const Regions& query, const Regions& target, const TopKOptions& options);
 void pr_mac_topk(const Regions& query, const Regions& target, Reduction reduction, const TopKOptions& options,
                  float* values, int64_t* indices, const Workspace& workspace, Stream stream);
