@@ -8,6 +8,7 @@ venv := .venv
 bin  := $(venv)/bin
 pip  := $(bin)/python -m pip --disable-pip-version-check
 tools := "setuptools>=77" "cmake>=3.24,<5" ninja "nanobind>=2.4"
+linters := ruff==0.17.6 mypy==2.4.1 clang-format==23.1.5
 sources := setup.py pyproject.toml CMakeLists.txt $(shell find csrc -type f)
 
 .PHONY: pairs test bench cuda lint clean
@@ -31,8 +32,7 @@ cuda: $(venv)/.test
 	MIRROR_CUDA=ON MIRROR_TORCH=ON $(pip) install -q --no-build-isolation --no-deps -e .
 	$(bin)/python -m mirror_ext
 
-lint: $(venv)/.tools
-	$(pip) install -q ruff mypy clang-format
+lint: $(venv)/.lint
 	$(bin)/ruff check . && $(bin)/ruff format --check .
 	$(bin)/mypy
 	find csrc tests/cpp \( -name '*.h' -o -name '*.cpp' -o -name '*.cu*' \) | xargs $(bin)/clang-format --dry-run -Werror
@@ -43,6 +43,10 @@ clean:
 $(venv)/.tools:
 	$(PYTHON) -m venv $(venv)
 	$(pip) install -q $(tools)
+	touch $@
+
+$(venv)/.lint: $(venv)/.tools
+	$(pip) install -q $(linters)
 	touch $@
 
 # The main job: no torch.
