@@ -59,6 +59,10 @@ def targets() -> list[Target]:
     return table
 
 
+# Seconds that the whole job may take.
+JOB_LIMITS = {"drone_caliterra": 8.0, "start": 0.5}
+
+
 def contests(folder: Path) -> list[dict[str, Any]]:
     """All contests of all files, each with the head of its file."""
     found = []
@@ -85,6 +89,18 @@ def contest_table(contest: dict[str, Any]) -> str:
         lines.append(
             f"| {label} | {median} ({least}..{most}) | {row['cpu_s'][1] * 1e3:.1f} | {row['gops']:.0f} "
             f"| {row['of_peak']:.0%} | {faster} | {row['foreign_load']:.2f} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def job_table(jobs: list[dict[str, Any]]) -> str:
+    lines = ["### The whole job\n", "| case | wall s | processor s | peak MB | by stage, s | other load |"]
+    lines.append("|---|---|---|---|---|---|")
+    for contest in jobs:
+        job = contest["job"]
+        stages = ", ".join(f"{k.removeprefix('stage ')} {v:.2f}" for k, v in job.items() if k.startswith("stage "))
+        lines.append(
+            f"| {contest['case']} | {job['wall_s']:.2f} | {job['cpu_s']:.2f} | {job['peak_mb']:.0f} | {stages} |"
         )
     return "\n".join(lines) + "\n"
 
@@ -117,10 +133,16 @@ def main() -> None:
                 target.case
             ):
                 print(verdict(target, contest))
+    for contest in found:
+        if "job" in contest and (limit := JOB_LIMITS.get(contest["case"].split(",")[0])):
+            reached = contest["job"]["wall_s"]
+            sign = "won" if reached <= limit else "**lost**"
+            print(f"| {contest['case']} | seconds, at most | {limit:g} | {reached:.2f} | {sign} |")
     print("\n## All numbers\n")
     for contest in found:
         if "contenders" in contest:
             print(contest_table(contest))
+    print(job_table([contest for contest in found if "job" in contest]))
 
 
 if __name__ == "__main__":
