@@ -146,9 +146,16 @@ void strip(const Strip<float>& s) {
 
 }  // namespace
 
-const Kernel<float> kAvx2 = {
-    kPanel,   kLanes,      192 * 1024, packed_bytes<kPanel>, packed_bytes<kLanes>, pack_rows<kPanel>, pack_rows<kLanes>,
-    multiply, strip_width, strip};
+const Kernel<float> kAvx2 = {kPanel,
+                             kLanes,
+                             192 * 1024,
+                             Floats::bytes<kPanel>,
+                             Floats::bytes<kLanes>,
+                             pack_rows<kPanel, Floats>,
+                             pack_rows<kLanes, Floats>,
+                             multiply,
+                             strip_width,
+                             strip};
 
 }  // namespace prmac
 }  // namespace mirror

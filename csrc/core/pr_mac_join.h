@@ -131,7 +131,8 @@ void run_join(const Join<T>& join, const MakeConsumer& make_consumer, const Para
         packed_span = s;
       }
       for (const Block<T>& block : blocks)
-        for (const Group<T>& group : groups) {
+        for (int64_t g = 0; g < join.span_groups; ++g) {
+          const Group<T>& group = groups[g];
           if (block.images == 0 || group.images == 0) continue;
           if (join.self && group.first + group.images <= block.first) continue;
           const int64_t rows = block.panel_count * join.kernel.panel;
@@ -146,6 +147,7 @@ void run_join(const Join<T>& join, const MakeConsumer& make_consumer, const Para
           tile.bias = group.bias.data();
           tile.region_count = group.regions;
           tile.channels = join.query.channels();
+          tile.upcoming = g + 1 < join.span_groups ? groups[g + 1].packed.get() : nullptr;
           tile.best = best.get();
           tile.index = index.get();
           if (join.self) {

@@ -33,38 +33,47 @@ MIRROR_INLINE void transpose(__m256 (&v)[8]) {
   MIRROR_UNROLL for (int i = 0; i < 8; ++i) v[i] = t[i];
 }
 
-// Channels c .. c + 8 of rows 0 .. count (the others zero), transposed.
-MIRROR_INLINE void load_transposed(const float* const* rows, int count, int64_t c, __m256 (&v)[8]) {
+// Rows are packed in steps of 4 bytes. Float32: a step is a channel.
+struct Floats {
+  static int64_t steps(int64_t channels) { return channels; }
+  template <int kWidth>
+  static int64_t bytes(int64_t channels) {
+    return channels * kWidth * 4;
+  }
+  // Steps s .. s + 8 of a row, and one of them.
+  MIRROR_INLINE __m256 load(const float* row, int64_t s) { return _mm256_loadu_ps(row + s); }
+  MIRROR_INLINE float step(const float* row, int64_t s, int64_t) { return row[s]; }
+  static int64_t whole_steps(int64_t channels) { return channels; }  // those that `load` may read
+};
+
+// Steps s .. s + 8 of rows 0 .. count (the others zero), transposed.
+template <class Source>
+MIRROR_INLINE void load_transposed(const float* const* rows, int count, int64_t s, __m256 (&v)[8]) {
   MIRROR_UNROLL for (int i = 0; i < 8; ++i)
-    v[i] = i < count && rows[i] ? _mm256_loadu_ps(rows[i] + c) : _mm256_setzero_ps();
+    v[i] = i < count && rows[i] ? Source::load(rows[i], s) : _mm256_setzero_ps();
   transpose(v);
 }
 
-// kWidth rows [channels] -> packed [channels, kWidth]
-template <int kWidth>
+// kWidth rows [channels] -> packed [steps, kWidth]
+template <int kWidth, class Source>
 __attribute__((noinline)) void pack_rows(const float* const* rows, int64_t channels, void* packed) {
   constexpr int kGroups = (kWidth + 7) / 8;
-  constexpr int kStep = kWidth % 8 == 0 ? 1 : kGroups;  // groups that must be stored channel by channel
+  constexpr int kTogether = kWidth % 8 == 0 ? 1 : kGroups;  // groups that must be stored step by step
   float* out = static_cast<float*>(packed);
-  // Where kWidth is no multiple of 8, a store spills into the next channel, which is stored later and so overwrites
-  // it: the last channels are therefore left to the plain loop.
-  const int64_t blocks = kWidth % 8 == 0 ? channels / 8 : (channels - 1) / 8;
-  for (int first = 0; first < kGroups; first += kStep)
-    for (int64_t c = 0; c < blocks * 8; c += 8) {
-      __m256 v[kStep][8];
-      MIRROR_UNROLL for (int g = 0; g < kStep; ++g)
-        load_transposed(rows + 8 * (first + g), kWidth - 8 * (first + g), c, v[g]);
+  // Where kWidth is no multiple of 8, a store spills into the next step, which is stored later and so overwrites it:
+  // the last step is therefore left to the plain loop.
+  const int64_t blocks = (Source::whole_steps(channels) - (kWidth % 8 == 0 ? 0 : 1)) / 8;
+  for (int first = 0; first < kGroups; first += kTogether)
+    for (int64_t s = 0; s < blocks * 8; s += 8) {
+      __m256 v[kTogether][8];
+      MIRROR_UNROLL for (int g = 0; g < kTogether; ++g)
+        load_transposed<Source>(rows + 8 * (first + g), kWidth - 8 * (first + g), s, v[g]);
       MIRROR_UNROLL for (int k = 0; k < 8; ++k)
-        MIRROR_UNROLL for (int g = 0; g < kStep; ++g)
-          _mm256_storeu_ps(out + (c + k) * kWidth + 8 * (first + g), v[g][k]);
+        MIRROR_UNROLL for (int g = 0; g < kTogether; ++g)
+          _mm256_storeu_ps(out + (s + k) * kWidth + 8 * (first + g), v[g][k]);
     }
-  for (int64_t c = blocks * 8; c < channels; ++c)
-    for (int i = 0; i < kWidth; ++i) out[c * kWidth + i] = rows[i] ? rows[i][c] : 0.f;
-}
-
-template <int kWidth>
-int64_t packed_bytes(int64_t channels) {
-  return channels * kWidth * 4;
+  for (int64_t s = blocks * 8; s < Source::steps(channels); ++s)
+    for (int i = 0; i < kWidth; ++i) out[s * kWidth + i] = rows[i] ? Source::step(rows[i], s, channels) : 0.f;
 }
 
 }  // namespace

@@ -114,7 +114,8 @@ const Kernel<float>& select_kernel<float>(Precision precision) {
   const Isa isa = isa_selected();
 #if MIRROR_X86
   if (precision == Precision::kBf16) {
-    // TEMPORARY
+    if (isa == Isa::kAmx) return kAmxBf16;
+    if (isa == Isa::kAvx512 && has_avx512_bf16()) return kAvx512Bf16;
   }
   return exact_kernel(isa);
 #else

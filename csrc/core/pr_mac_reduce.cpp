@@ -1,8 +1,5 @@
 #include "core/pr_mac_reduce.h"
 
-#include <cmath>
-#include <limits>
-
 namespace mirror {
 namespace prmac {
 namespace {
@@ -11,41 +8,6 @@ namespace {
 // computed again from the differences.
 template <class T>
 constexpr T kCancelled = T(1) / 64;
-
-template <class T>
-T squared_distance(T norm, T best) {
-  const T d = norm - 2 * best;
-  return d < 0 ? T(0) : d;
-}
-
-template <class T>
-void add(Reduction reduction, T x, T* sum) {
-  switch (reduction) {
-    case Reduction::kCosine:
-    case Reduction::kSqEuclid:
-    case Reduction::kEuclidL2: *sum += x; break;
-    case Reduction::kEuclidSum: *sum += std::sqrt(x); break;
-    case Reduction::kBest:
-    case Reduction::kHausdorff: *sum = x > *sum ? x : *sum; break;
-  }
-}
-
-// What a sum or maximum starts from, and what is made of it at the end.
-template <class T>
-T start(Reduction reduction) {
-  return reduction == Reduction::kBest ? -std::numeric_limits<T>::infinity() : T(0);
-}
-
-template <class T>
-T finish(Reduction reduction, T sum, int64_t regions) {
-  if (regions == 0) return T(0);
-  switch (reduction) {
-    case Reduction::kCosine: return sum / static_cast<T>(regions);
-    case Reduction::kEuclidL2:
-    case Reduction::kHausdorff: return std::sqrt(sum);
-    default: return sum;
-  }
-}
 
 }  // namespace
 
@@ -59,12 +21,6 @@ Reducer<T>::Reducer(const Vectors<T>& query, const Vectors<T>& target, Reduction
       target_row_(target.scratch_size(1)) {}
 
 template <class T>
-T Reducer<T>::worst() const {
-  const T inf = std::numeric_limits<T>::infinity();
-  return higher_is_closer(reduction_) ? -inf : inf;
-}
-
-template <class T>
 T Reducer<T>::repaired(int64_t query_image, int64_t region, int64_t target_image, int32_t* index) {
   const T* row = query_.row(query_image, region, query_row_.get());
   return direct_squared_distance(row, target_, target_image, target_row_.get(), index);
@@ -74,7 +30,7 @@ template <class T>
 void Reducer<T>::rows(int64_t query_image, int64_t first_target, int64_t targets, const T* norms, T* best,
                       int32_t* index, int64_t lanes, T* scores) {
   const int64_t regions = query_.size(query_image);
-  for (int64_t l = 0; l < targets; ++l) scores[l] = start<T>(reduction_);
+  for (int64_t l = 0; l < targets; ++l) scores[l] = start_score<T>(reduction_);
   for (int64_t i = 0; i < regions; ++i) {
     T* line = best + i * lanes;
     if (distance_) {
@@ -84,15 +40,15 @@ void Reducer<T>::rows(int64_t query_image, int64_t first_target, int64_t targets
         if (line[l] < limit)
           line[l] = repaired(query_image, i, first_target + l, index ? index + i * lanes + l : nullptr);
     }
-    for (int64_t l = 0; l < targets; ++l) add(reduction_, line[l], &scores[l]);
+    for (int64_t l = 0; l < targets; ++l) accumulate(reduction_, line[l], &scores[l]);
   }
-  for (int64_t l = 0; l < targets; ++l) scores[l] = finish(reduction_, scores[l], regions);
+  for (int64_t l = 0; l < targets; ++l) scores[l] = finish_score(reduction_, scores[l], regions);
 }
 
 template <class T>
 void Reducer<T>::columns(int64_t first_query, int64_t queries, int64_t regions, int64_t target_image,
                          const T* norms, T* best, int64_t lanes, T* scores) {
-  for (int64_t l = 0; l < queries; ++l) scores[l] = start<T>(reduction_);
+  for (int64_t l = 0; l < queries; ++l) scores[l] = start_score<T>(reduction_);
   for (int64_t r = 0; r < regions; ++r) {
     T* line = best + r * lanes;
     const T* norm = norms + r * lanes;
@@ -102,10 +58,10 @@ void Reducer<T>::columns(int64_t first_query, int64_t queries, int64_t regions, 
         line[l] = squared_distance(norm[l], line[l]);
         if (line[l] < norm[l] * kCancelled<T>) line[l] = repaired(first_query + l, r, target_image, nullptr);
       }
-      add(reduction_, line[l], &scores[l]);
+      accumulate(reduction_, line[l], &scores[l]);
     }
   }
-  for (int64_t l = 0; l < queries; ++l) scores[l] = finish(reduction_, scores[l], query_.size(first_query + l));
+  for (int64_t l = 0; l < queries; ++l) scores[l] = finish_score(reduction_, scores[l], query_.size(first_query + l));
 }
 
 template class Reducer<float>;

@@ -1,12 +1,51 @@
 // From the maxima over target regions to scores.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
+#include <limits>
 
 #include "core/pr_mac_join.h"
 
 namespace mirror {
 namespace prmac {
+
+// A reading folds one number per query region: s_i for similarities, d_i^2 for distances. Each step is monotone in that
+// number, in floating point too: bounds of the numbers give bounds of the score (pr_mac_certified.cpp).
+template <class T>
+T start_score(Reduction reduction) {
+  return reduction == Reduction::kBest ? -std::numeric_limits<T>::infinity() : T(0);
+}
+
+template <class T>
+void accumulate(Reduction reduction, T x, T* sum) {
+  switch (reduction) {
+    case Reduction::kCosine:
+    case Reduction::kSqEuclid:
+    case Reduction::kEuclidL2: *sum += x; break;
+    case Reduction::kEuclidSum: *sum += std::sqrt(x); break;
+    case Reduction::kBest:
+    case Reduction::kHausdorff: *sum = x > *sum ? x : *sum; break;
+  }
+}
+
+template <class T>
+T finish_score(Reduction reduction, T sum, int64_t regions) {
+  if (regions == 0) return T(0);
+  switch (reduction) {
+    case Reduction::kCosine: return sum / static_cast<T>(regions);
+    case Reduction::kEuclidL2:
+    case Reduction::kHausdorff: return std::sqrt(sum);
+    default: return sum;
+  }
+}
+
+// From the maximum of <q, t> - |t|^2 / 2.
+template <class T>
+T squared_distance(T norm, T best) {
+  const T d = norm - 2 * best;
+  return d < 0 ? T(0) : d;
+}
 
 // One query image against some targets: best [regions, lanes] becomes scores [lanes]. Distances: best is overwritten
 // by squared distances. Sums run over regions in rising order, so that every path gives the same bits.
@@ -22,9 +61,6 @@ class Reducer {
   // The other way round: lane l is query image first_query + l, whose norms are norms[region, l].
   void columns(int64_t first_query, int64_t queries, int64_t regions, int64_t target_image, const T* norms, T* best,
                int64_t lanes, T* scores);
-
-  // The score of a query image or target image without regions.
-  T worst() const;
 
  private:
   T repaired(int64_t query_image, int64_t region, int64_t target_image, int32_t* index);

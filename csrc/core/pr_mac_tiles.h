@@ -30,6 +30,7 @@ struct Tile {
   const T* bias = nullptr;        // [region_count, lanes]
   int64_t region_count = 0;
   int64_t channels = 0;
+  const void* upcoming = nullptr;  // packed target regions that come next, to be fetched early; or nullptr
   T* best = nullptr;         // [rows, lanes], rows = panel_count * panel
   int32_t* index = nullptr;  // [rows, lanes]: region of the first maximum; or nullptr
   // Self-join only (column_best not nullptr; index is nullptr then):

@@ -3,6 +3,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "core/pr_mac_certified.h"
 #include "core/pr_mac_check.h"
 #include "core/pr_mac_reduce.h"
 #include "core/pr_mac_rerank.h"
@@ -84,11 +85,13 @@ void top_k(const Regions& query, const Regions& target, bool self, Reduction red
     throw std::invalid_argument("pr_mac_topk: k: expected 0 or more, got " + std::to_string(options.k));
   if (options.margin < 0)
     throw std::invalid_argument("pr_mac_topk: margin: expected 0 or more, got " + std::to_string(options.margin));
-  const int64_t k = options.k, kept = k + options.margin;
+  const int64_t k = options.k, kept = options.certified ? k + 1 : k + std::min(options.margin, target.images);
   if (query.scalar == Scalar::kFloat64)
     fill_lists(query, target, self, reduction, Precision::kExact, k, static_cast<double*>(values), indices, parallel);
   else if (options.precision == Precision::kExact || kept >= target.images)
     fill_lists(query, target, self, reduction, Precision::kExact, k, static_cast<float*>(values), indices, parallel);
+  else if (options.certified)
+    certified_top_k(query, target, self, reduction, k, static_cast<float*>(values), indices, parallel);
   else
     two_passes(query, target, self, reduction, k, kept, static_cast<float*>(values), indices, parallel);
 }

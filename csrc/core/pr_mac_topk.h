@@ -22,10 +22,11 @@ class TopLists {
   void offer(int64_t query, int64_t first_target, int64_t count, const T* scores);
   // The same for listed targets, by the only thread that touches this query.
   void offer_one(int64_t query, int64_t target, T score) { push(query, target, closeness(score)); }
+  // True where k others are closer than a target of this score would be. The same thread rule.
+  bool excludes(int64_t query, int64_t target, T score) const;
 
   // Heap -> list, closest first, as scores; the tail is filled with (worst score, -1).
   void finish(int64_t query);
-  int64_t size(int64_t query) const { return sizes_[query]; }
 
  private:
   T closeness(T score) const;

@@ -72,6 +72,14 @@ void TopLists<T>::offer(int64_t query, int64_t first_target, int64_t count, cons
 }
 
 template <class T>
+bool TopLists<T>::excludes(int64_t query, int64_t target, T score) const {
+  if (k_ == 0) return true;
+  if (sizes_[query] < k_ || score != score) return false;
+  const int64_t worst = query * k_;
+  return worse(higher_ ? score : -score, target, values_[worst], indices_[worst]);
+}
+
+template <class T>
 void TopLists<T>::finish(int64_t query) {
   T* values = values_ + query * k_;
   int64_t* indices = indices_ + query * k_;

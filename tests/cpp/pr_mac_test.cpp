@@ -329,7 +329,7 @@ void test_bf16(const Set& a, const Set& b, Shape shape) {
       for (size_t i = 0; i < scores.size(); ++i) {
         // A distance moves by at most |q - q16| + |t - t16| <= 2^-8 for unit vectors.
         const double regions = static_cast<double>(a.capacity);
-        const double tolerance = reduction == Reduction::kCosine ? 5e-4 : reduction == Reduction::kBest ? 2e-3
+        const double tolerance = reduction == Reduction::kCosine ? 1e-3 : reduction == Reduction::kBest ? 2e-3
                                  : reduction == Reduction::kSqEuclid ? regions * 4 * 0x1p-8 : regions * 0x1p-8;
         CHECK_NEAR(rough[i], scores[i], tolerance);
       }
@@ -388,7 +388,7 @@ void test_cancellation() {
 // Central differences in double, and the same bits for every number of threads.
 void test_backward() {
   check::Random random(31);
-  Set a = random_set(random, 3, 4, 6, true, Shape::kFree), b = random_set(random, 4, 3, 6, true, Shape::kFree);
+  Set a = random_set(random, 3, 4, 6, false, Shape::kFree), b = random_set(random, 4, 3, 6, false, Shape::kFree);
   a.sizes = {4, 0, 3}, b.sizes = {3, 2, 0, 3};
   for (Reduction reduction : kReductions) {
     const int64_t pairs = a.images * b.images;
