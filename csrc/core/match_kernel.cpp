@@ -107,10 +107,9 @@ class Packed {
   void pack(int64_t count, const PhotoAt& photo_at, const Parallel& parallel) const {
     run_tasks(parallel, count, [&] {
       return [&](int64_t slot) {
-        const int64_t photo = photo_at(slot);
-        const int64_t size = photos_.size(photo),
-                      padded = (size + kColumnStep - 1) / kColumnStep * kColumnStep;
-        isa_.pack(photos_.rows(photo), size, padded, data_.get() + slot * bytes_);
+        const int64_t photo = photo_at(slot), size = photos_.size(photo);
+        const int64_t padded = (size + kColumnStep - 1) / kColumnStep * kColumnStep;
+        if (size > 0) isa_.pack(photos_.rows(photo), size, padded, data_.get() + slot * bytes_);
       };
     });
   }
