@@ -35,6 +35,7 @@ void launch(const char* op, Stream stream, void (*kernel)(Parameters...), Grid g
   kernel<<<blocks, threads, static_cast<size_t>(shared), stream>>>(arguments...);
   check(cudaGetLastError(), op);
 #else
+  static_cast<void>(stream);
   emulator::launch({static_cast<unsigned>(grid.x), static_cast<unsigned>(grid.y), 1}, static_cast<unsigned>(threads),
                    static_cast<size_t>(shared), [&] { kernel(arguments...); });
 #endif

@@ -6,21 +6,8 @@
 #include <cstdint>
 
 #include "core/device.cuh"
+#include "core/host_device.h"
 #include "mirror/pr_mac.h"
-
-#if !defined(MIRROR_HOST_DEVICE)
-#if defined(__CUDACC__)
-#define MIRROR_HOST_DEVICE __host__ __device__
-#else
-#define MIRROR_HOST_DEVICE
-#endif
-#endif
-
-#if defined(__CUDACC__)
-#define MIRROR_NOINLINE __noinline__
-#else
-#define MIRROR_NOINLINE
-#endif
 
 namespace mirror {
 namespace cuda {

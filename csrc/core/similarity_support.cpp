@@ -9,50 +9,15 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <memory>
 #include <type_traits>
 
 #include "core/float_mode.h"
+#include "core/similarity_support_score.h"
 #include "core/tasks.h"
 
 namespace mirror {
 namespace {
-
-struct Turn {
-  double cosine;
-  double sine;
-};
-
-// Of an angle in degrees. Not libm's, whose last bit differs from machine to machine: fmod is exact, the rest
-// is ours.
-Turn turn(double degrees) {
-  if (!std::isfinite(degrees)) {
-    const double nan = std::numeric_limits<double>::quiet_NaN();
-    return {nan, nan};
-  }
-  const double wrapped = std::fmod(degrees, 360.0);            // (-360, 360)
-  const int quarter = static_cast<int>(wrapped / 90.0 + 4.5);  // 0..8, nearest multiple of 90 degrees
-  const double x = (wrapped - 90.0 * (quarter - 4)) * 0.017453292519943295;  // [-pi/4, pi/4]
-  const double y = x * x;
-  double s = 0, c = 0;  // Taylor series, alternating: the first term left out is below 1e-18
-  for (int k = 16; k >= 2; k -= 2) {
-    s = (1 + s) * (-y / ((k + 1) * k));
-    c = (1 + c) * (-y / (k * (k - 1)));
-  }
-  s = x * (1 + s);
-  c = 1 + c;
-  switch (quarter & 3) {
-    case 0:
-      return {c, s};
-    case 1:
-      return {-s, c};
-    case 2:
-      return {-c, -s};
-    default:
-      return {s, -c};
-  }
-}
 
 // A match as structure of arrays: position in a (x, y) and b (z, w), its transform R = [c -s; s c].
 template <class T>
@@ -71,11 +36,10 @@ class Supporter {
     reserve(count);
     load(a_.data + photo_a * a_.capacity * 4, b_.data + photo_b * b_.capacity * 4, count, matches);
     count_supporters(count, a_.diagonals[photo_a]);
-    const double enough = std::max(options_.min_support, options_.min_share * static_cast<double>(count));
+    const double enough = enough_supporters(options_, count);
     double good = 0, all = 0;
     for (int64_t m = 0; m < count; ++m) {
-      const double ratio = std::min(ratios[2 * m], ratios[2 * m + 1]);
-      const double weight = ratio >= 0 && ratio <= 1 ? 1 - ratio : 0;
+      const double weight = support_weight(ratios + 2 * m);
       const bool is_good = count >= 2 && supporters_[m] >= enough;
       if (is_good) good += weight;
       all += weight;
@@ -104,9 +68,8 @@ class Supporter {
     for (int64_t m = 0; m < count; ++m) {
       const float* p = a + int64_t{4} * matches[2 * m];
       const float* q = b + int64_t{4} * matches[2 * m + 1];
-      const double grow = static_cast<double>(q[2]) / static_cast<double>(p[2]);
-      const Turn t = turn(static_cast<double>(q[3]) - static_cast<double>(p[3]));
-      const double values[6] = {p[0], p[1], q[0], q[1], grow * t.cosine, grow * t.sine};
+      const LocatedMatch t = locate(p, q);
+      const double values[6] = {t.x, t.y, t.z, t.w, t.c, t.s};
       double* const exact[6] = {exact_.x, exact_.y, exact_.z, exact_.w, exact_.c, exact_.s};
       float* const sieve[6] = {sieve_.x, sieve_.y, sieve_.z, sieve_.w, sieve_.c, sieve_.s};
       for (int i = 0; i < 6; ++i) {
@@ -122,7 +85,7 @@ class Supporter {
       const int64_t candidates = sift(m, diagonal);
       for (int64_t i = 0; i < candidates; ++i) {
         const int32_t n = passed_[i];
-        if (!support(m, n, diagonal)) continue;
+        if (!supports(located(m), located(n), options_, diagonal)) continue;
         ++supporters_[m];
         ++supporters_[n];
       }
@@ -160,19 +123,9 @@ class Supporter {
     return kept;
   }
 
-  bool support(int64_t m, int64_t n, double diagonal) const {
+  LocatedMatch located(int64_t m) const {
     const Columns<double>& k = exact_;
-    const double near = options_.near * diagonal;
-    const double ux = k.x[n] - k.x[m], uy = k.y[n] - k.y[m], vx = k.z[n] - k.z[m], vy = k.w[n] - k.w[m];
-    const double apart = std::sqrt(ux * ux + uy * uy), length = vx * vx + vy * vy;
-    if (!(apart > near && apart < options_.far * diagonal)) return false;
-    auto predicts = [&](double cosine, double sine) {
-      const double px = cosine * ux - sine * uy, py = sine * ux + cosine * uy;
-      const double ex = px - vx, ey = py - vy;
-      const double shorter = std::sqrt(std::min(px * px + py * py, length));
-      return std::sqrt(ex * ex + ey * ey) < options_.tolerance * shorter + near;
-    };
-    return predicts(k.c[m], k.s[m]) || predicts(k.c[n], k.s[n]);
+    return {k.x[m], k.y[m], k.z[m], k.w[m], k.c[m], k.s[m]};
   }
 
   FloatMode float_mode_;

@@ -8,6 +8,7 @@
 //   __syncthreads     threads that wait for ever (divergence) abort the test
 #pragma once
 
+#include <setjmp.h>
 #include <ucontext.h>
 
 #include <cmath>
@@ -47,7 +48,9 @@ struct Copy {
 };
 
 struct Thread {
-  ucontext_t context;
+  ucontext_t context;  // how it starts
+  jmp_buf place;       // where it goes on: unlike swapcontext, jumping does not call the kernel
+  bool started = false;
   std::vector<char> stack;
   bool done = false;
   Dim3 index;
@@ -128,10 +131,20 @@ class Machine {
     (*machine.kernel_)();
     machine.current_->done = true;
     machine.progress_ = true;
-    swapcontext(&machine.current_->context, &machine.scheduler_);
+    _longjmp(machine.scheduler_, 1);
   }
 
-  void yield() { swapcontext(&current_->context, &scheduler_); }
+  void yield() {
+    if (_setjmp(current_->place) == 0) _longjmp(scheduler_, 1);
+  }
+
+  // Until the current thread yields or ends.
+  void go_on() {
+    if (_setjmp(scheduler_) != 0) return;
+    if (current_->started) _longjmp(current_->place, 1);
+    current_->started = true;
+    setcontext(&current_->context);
+  }
 
   void run_block(int count) {
     if (count % 32 != 0) fail("a block of whole warps is expected");
@@ -145,7 +158,7 @@ class Machine {
     barriers_passed_ = 0;
     for (int i = 0; i < count; ++i) {
       Thread& thread = *pool_[static_cast<size_t>(i)];
-      thread.done = false;
+      thread.done = thread.started = false;
       thread.number = i;
       thread.index = {static_cast<unsigned>(i) % block_.x, static_cast<unsigned>(i) / block_.x, 0};
       thread.barriers = thread.collectives = 0;
@@ -166,7 +179,7 @@ class Machine {
         if (thread->done) continue;
         running = true;
         current_ = thread;
-        swapcontext(&scheduler_, &thread->context);
+        go_on();
       }
       idle = progress_ || fingerprint() != before ? 0 : idle + 1;
       if (running && idle > 2) fail("threads wait for each other for ever");
@@ -190,7 +203,7 @@ class Machine {
   std::vector<Meeting> meetings_;
   std::vector<unsigned char> shared_;
   Thread* current_ = nullptr;
-  ucontext_t scheduler_;
+  jmp_buf scheduler_;
   int at_barrier_ = 0;
   uint64_t barriers_passed_ = 0;
   bool progress_ = false;

@@ -330,7 +330,7 @@ void test_self(Images<typename Engine::Storage>& images, Reduction reduction, in
 }
 
 void test_tile_index() {
-  for (const auto [rows, columns] : {std::pair<int, int>{1, 1}, {8, 3}, {9, 4}, {23, 5}, {7, 1}}) {
+  for (const auto& [rows, columns] : {std::pair<int, int>{1, 1}, {8, 3}, {9, 4}, {23, 5}, {7, 1}}) {
     std::vector<int> seen(static_cast<size_t>(rows * columns), 0);
     for (int number = 0; number < rows * columns; ++number) {
       const TileIndex tile = tile_of(number, rows, columns);

@@ -1,9 +1,10 @@
 // The ops on CUDA. The same contracts as in match_kernel.h, pr_mac.h and similarity_support.h, with these differences:
 //   pointers   device memory, of the current device; vectors and descriptors aligned to 16 bytes
-//   stream     work is enqueued and the call returns; nothing synchronises
+//   stream     work is enqueued and the call returns; nothing synchronises (but read_back)
 //   workspace  scratch memory of the caller, at least <op>_workspace(...) bytes, aligned to 256, free for reuse by later
 //              work on the same stream
 //   errors     std::invalid_argument for arguments, std::runtime_error with CUDA's own words for a failed launch
+//   values     are not checked (they lie on the device): sizes, pairs, candidates and offsets must be in range
 // Integer ops give the CPU's bits. pr_mac on float32 sums every product in the CPU's order. Its bfloat16 and float16
 // vectors go through tensor cores (float32 sums, in the hardware's order; scores within 2e-3), except where argmax is
 // asked for and in pr_mac_rerank, which widen them to float32. float64 is not offered.
@@ -27,6 +28,12 @@ struct Workspace {
   void* data = nullptr;
   size_t bytes = 0;
 };
+
+// Makes a device current for this library: its CUDA runtime is its own.
+void use_device(int device);
+
+// Waits for the stream's work and reads one number. The only function that synchronises.
+int64_t read_back(const int64_t* value, Stream stream);
 
 // ---- match_kernel.h -------------------------------------------------------------------------------------------------
 
