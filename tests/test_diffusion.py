@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mirror_sfm.diffusion import COARSE_SHARE, FILL, FOLLOW, isotonic, score_pairs, strengths
+from mirror_sfm.diffusion import COARSE_SHARE, DEGREE_POWER, FILL, FOLLOW, isotonic, score_pairs, strengths
 from mirror_sfm.evidence import Candidates, Evidence
 
 
@@ -57,7 +57,7 @@ def test_isotonic_does_not_depend_on_order() -> None:
 def test_strengths_of_verified_and_other_pairs() -> None:
     candidates, evidence = graph(20, 1)
     strength = strengths(candidates, evidence)
-    assert np.allclose(strength[evidence.pairs], evidence.weight / (evidence.weight + 20.0))
+    assert np.allclose(strength[evidence.pairs], evidence.weight**2 / (evidence.weight**2 + 400.0))
     others = np.setdiff1d(np.arange(len(candidates)), evidence.pairs)
     assert strength[others].max() <= FILL * strength[evidence.pairs].max()
     order = np.argsort(candidates.coarse[others])
@@ -71,7 +71,7 @@ def written_out(candidates: Candidates, evidence: Evidence) -> np.ndarray:
     s[i, j] = s[j, i] = strengths(candidates, evidence)
     degree = s.sum(1) + 1e-9
     walk = s / np.sqrt(degree[:, None] * degree)
-    flow = (1 - FOLLOW) * np.linalg.inv(np.eye(count) - FOLLOW * walk) * (degree[:, None] * degree) ** 0.25
+    flow = (1 - FOLLOW) * np.linalg.inv(np.eye(count) - FOLLOW * walk) * (degree[:, None] * degree) ** DEGREE_POWER
     flow = flow[i, j]
     return flow / flow.max() + COARSE_SHARE * candidates.coarse / candidates.coarse.max()
 

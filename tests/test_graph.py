@@ -93,16 +93,16 @@ def test_lazy_greedy_is_greedy(what: tuple[int, int, float], budget: int) -> Non
     expected: list[int] = []
     while len(expected) < budget:
         gains = {
-            row: (WORTH_OF_NEXT ** partners[ends(row)]).sum()
+            row: (WORTH_OF_NEXT ** partners[ends(row)]).sum() * float(scores[row])
             for row in matches
-            if not taken[row] and row not in expected and len(matches[row])
+            if not taken[row] and row not in expected and len(matches[row]) and scores[row] > 0
         }
         if not gains:
             break
         best = max(gains, key=lambda row: (gains[row], -row))
         expected.append(best)
         partners[ends(best)] += 1
-    assert cover(candidates, evidence, chosen, taken, budget).tolist() == expected
+    assert cover(candidates, scores, evidence, chosen, taken, budget).tolist() == expected
 
 
 def test_duplicates_wait_for_what_is_not_covered() -> None:
@@ -113,7 +113,10 @@ def test_duplicates_wait_for_what_is_not_covered() -> None:
     features = np.concatenate((same, same, other, same)).astype(np.int32)
     evidence = Evidence(np.arange(4), np.ones(4, np.float32), features, np.array([0, 10, 20, 29, 39]))
     taken = np.zeros(6, bool)
-    assert cover(candidates, evidence, np.zeros(0, np.int64), taken, 4).tolist() == [0, 2, 1, 3]
+    nothing = np.zeros(0, np.int64)
+    assert cover(candidates, np.ones(6, np.float32), evidence, nothing, taken, 4).tolist() == [0, 2, 1, 3]
+    unsure = np.array([1, 1, 0.1, 1, 1, 1], np.float32)
+    assert cover(candidates, unsure, evidence, nothing, taken, 4).tolist() == [0, 1, 3, 2]
 
 
 def test_the_same_choice_every_time_and_rest_by_score() -> None:

@@ -11,9 +11,14 @@ from numpy.typing import NDArray
 from mirror_sfm.evidence import DENSE_PHOTOS, Candidates, Evidence
 from mirror_sfm.features import parallel
 
-SATURATE = 20.0  # evidence that counts half
+# Evidence that counts half. Strength rises with its square first: chance gives every pair a little evidence, and the
+# many weak edges it makes must not outweigh the few that are meant.
+SATURATE = 20.0
 FILL = 0.5  # share of the expected strength given to pairs that were not verified: never zero, never full
 FOLLOW = 0.5  # how far a walk goes on
+# Walks forget how well connected a photo is. Giving none of it back spoils the order of the whole collection, which the
+# budget needs; all of it spoils each photo's own list, where photos with many neighbours would lead.
+DEGREE_POWER = 0.125
 COARSE_SHARE = 0.02  # coarse scores order what nothing else orders
 
 
@@ -35,8 +40,9 @@ def score_pairs(
 
 
 def strengths(candidates: Candidates, evidence: Evidence) -> NDArray[np.float64]:
-    """Edge strength [P] in [0, 1): w / (w + 20) where verified, half of what the coarse score lets expect elsewhere."""
-    saturated = evidence.weight.astype(np.float64) / (evidence.weight + SATURATE)
+    """Edge strength [P] in [0, 1): w^2 / (w^2 + 20^2) where verified, half of what coarse scores promise elsewhere."""
+    squared = evidence.weight.astype(np.float64) ** 2
+    saturated = squared / (squared + SATURATE**2)
     strength = FILL * isotonic(candidates.coarse[evidence.pairs], saturated, candidates.coarse)
     strength[evidence.pairs] = saturated
     return strength
@@ -57,7 +63,7 @@ def isotonic(x: NDArray[np.float32], y: NDArray[np.float64], at: NDArray[np.floa
 
 
 def _dense_flow(candidates: Candidates, strength: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Q_ij (d_i d_j)^(1/4) with Q = (1 - a) (I - a P)^-1 and P = D^-1/2 S D^-1/2, read at the candidate pairs."""
+    """Q_ij (d_i d_j)^(1/8) with Q = (1 - a) (I - a P)^-1 and P = D^-1/2 S D^-1/2, read at the candidate pairs."""
     from scipy.linalg import cho_factor, cho_solve
 
     i, j, count = candidates.i, candidates.j, candidates.photos
@@ -67,7 +73,7 @@ def _dense_flow(candidates: Candidates, strength: NDArray[np.float64]) -> NDArra
     matrix *= -FOLLOW / np.sqrt(degree[:, None] * degree)
     np.fill_diagonal(matrix, 1.0)  # I - a P: symmetric, eigenvalues in [1/2, 3/2]
     inverse = cho_solve(cho_factor(matrix, lower=True, overwrite_a=True), np.eye(count), overwrite_b=True)
-    return (1 - FOLLOW) * inverse[i, j] * (degree[i] * degree[j]) ** 0.25
+    return (1 - FOLLOW) * inverse[i, j] * (degree[i] * degree[j]) ** DEGREE_POWER
 
 
 def _sparse_flow(
@@ -97,7 +103,7 @@ def _sparse_flow(
     flow = np.zeros(len(i))
     for rows, values in parallel(columns, range(0, count, block), threads):
         flow[rows] = values
-    return (1 - FOLLOW) * flow * (degree[i] * degree[j]) ** 0.25
+    return (1 - FOLLOW) * flow * (degree[i] * degree[j]) ** DEGREE_POWER
 
 
 def _chebyshev(graph, start: int, stop: int, steps: int = 16) -> NDArray[np.float64]:

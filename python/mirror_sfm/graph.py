@@ -20,7 +20,8 @@ def select(candidates: Candidates, scores: NDArray[np.float32], evidence: Eviden
 
     1. A maximum spanning tree, so that the graph is connected wherever the candidates are; a second one, disjoint from
        it, where the budget holds both: no single failed pair can then tear the model.
-    2. Verified pairs by what their good matches add: each feature should find partners, duplicates wait.
+    2. Verified pairs by what their good matches can be expected to add: each feature should find partners, duplicates
+       wait, and so do pairs that may be none.
     3. The others by score.
     """
     budget = min(budget, len(candidates))
@@ -32,7 +33,7 @@ def select(candidates: Candidates, scores: NDArray[np.float32], evidence: Eviden
         trees.append(spanning_tree(candidates, by_score[~taken[by_score]]))
         taken[trees[1]] = True
     chosen = np.concatenate(trees)[:budget]
-    covering = cover(candidates, evidence, chosen, taken, budget - len(chosen))
+    covering = cover(candidates, scores, evidence, chosen, taken, budget - len(chosen))
     taken[covering] = True
     rest = by_score[~taken[by_score]][: budget - len(chosen) - len(covering)]
     return np.concatenate((chosen, covering, rest))
@@ -53,13 +54,19 @@ def spanning_tree(candidates: Candidates, order: NDArray[np.int64]) -> NDArray[n
 
 
 def cover(
-    candidates: Candidates, evidence: Evidence, chosen: NDArray[np.int64], taken: NDArray[np.bool_], budget: int
+    candidates: Candidates,
+    scores: NDArray[np.float32],
+    evidence: Evidence,
+    chosen: NDArray[np.int64],
+    taken: NDArray[np.bool_],
+    budget: int,
 ) -> NDArray[np.int64]:
     """Verified pairs that are not `taken`, by what their good matches add to those of the `chosen`, largest first.
 
-    The gain of a pair is the sum of the worth of its good features in both photos, and each choice halves the worth of
-    its features. Gains only fall (the sum is submodular), so a pair whose gain was computed anew and still leads is the
-    best one: lazy greedy (Minoux 1978). Sums of powers of two are exact: no order of summation matters.
+    The gain of a pair is the sum of the worth of its good features in both photos, times the pair's score: strangers
+    match by chance on features that nothing else covers, and would win otherwise. Each choice halves the worth of its
+    features. Gains only fall (the sum is submodular), so a pair whose gain was computed anew and still leads is the best
+    one: lazy greedy (Minoux 1978). Sums of powers of two are exact: no order of summation matters.
     """
     if budget <= 0 or not len(evidence.features):
         return np.zeros(0, np.int64)
@@ -68,19 +75,23 @@ def cover(
     # Features of the whole collection in one numbering, [G, 2]: of a pair's photo i and photo j.
     numbers = np.stack((candidates.i[rows], candidates.j[rows]), 1).astype(np.int64) * capacity + evidence.features
     worth = np.ones(candidates.photos * capacity)
+    sure = scores[evidence.pairs].tolist()
 
     def features(pair: int) -> NDArray[np.int64]:
         return numbers[evidence.offsets[pair] : evidence.offsets[pair + 1]].ravel()
 
+    def loss(pair: int) -> float:  # heapq has the smallest first
+        return -float(worth[features(pair)].sum()) * sure[pair]
+
     for pair in np.flatnonzero(np.isin(evidence.pairs, chosen)).tolist():
         worth[features(pair)] *= WORTH_OF_NEXT
-    heap = [(-float(worth[features(pair)].sum()), pair) for pair in np.flatnonzero(~taken[evidence.pairs]).tolist()]
+    heap = [(loss(pair), pair) for pair in np.flatnonzero(~taken[evidence.pairs]).tolist()]
     heap = [entry for entry in heap if entry[0] < 0]
     heapq.heapify(heap)
     covering: list[int] = []
     while heap and len(covering) < budget:
         _, pair = heapq.heappop(heap)
-        now = (-float(worth[features(pair)].sum()), pair)
+        now = (loss(pair), pair)
         if heap and heap[0] < now:
             heapq.heappush(heap, now)
             continue
