@@ -20,7 +20,7 @@ constexpr int kStepChannels = 32;            // channels of a tile
 constexpr int64_t kTileFloats = 16 * 16;     // 1 KB
 constexpr float kNone = -__builtin_inff();
 
-int64_t steps_of(int64_t channels) { return (channels + kStepChannels - 1) / kStepChannels; }
+int64_t steps_of(int64_t channels) { return channels > 0 ? (channels + kStepChannels - 1) / kStepChannels : 1; }
 int64_t packed_bytes(int64_t channels) { return steps_of(channels) * 2 * kTileFloats * 4; }
 
 // Pairs of channels of a row, zero beyond its end: 16 of them from pair s on.
@@ -131,7 +131,7 @@ __attribute__((noinline)) void multiply_panel(const Tile<float>& tile, int64_t p
   const int64_t steps = steps_of(tile.channels), region_floats = steps * 2 * kTileFloats;
   const float* rows = static_cast<const float*>(tile.panels) + panel * region_floats;
   const float* lanes = static_cast<const float*>(tile.regions);
-  const int64_t rows_per_step = steps > 0 ? (kPanel + steps - 1) / steps : kPanel;
+  const int64_t rows_per_step = (kPanel + steps - 1) / steps;
   Maxima<kIndex, kColumns> maxima(tile, panel, products);
   for (int64_t r = 0; r < tile.region_count; ++r) {
     MIRROR_TILE_ZERO(0);

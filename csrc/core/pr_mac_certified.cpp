@@ -62,10 +62,12 @@ struct Interval {
   float low, high;
 };
 
-// Widened by more than the conversion to float32 rounds.
-Interval outward(double low, double high) {
+// Widened by more than the conversion to float32 rounds. Where infinities or NaN came in, nothing is known.
+Interval outward(double low, double high, float least) {
   constexpr double kUlp = 0x1p-22;
-  return {static_cast<float>(low - std::abs(low) * kUlp), static_cast<float>(high + std::abs(high) * kUlp)};
+  const Interval x{static_cast<float>(low - std::abs(low) * kUlp), static_cast<float>(high + std::abs(high) * kUlp)};
+  if (!(x.low <= x.high)) return {least, std::numeric_limits<float>::infinity()};
+  return {std::max(x.low, least), x.high};
 }
 
 // What the exact number of a query region (|q|, |q-q'|) and a target (|t|, |t-t'|) can be, given the rough one.
@@ -84,14 +86,12 @@ class Bound {
     const double x = rough;
     if (!distance_) {
       const double e = dq * t + (q + dq) * dt + share_ * (q + dq) * (t + dt) + tiny_ * (1 + q + t);
-      return outward(x - e, x + e);
+      return outward(x - e, x + e, -std::numeric_limits<float>::infinity());
     }
     const double length = q + dq + t + dt, slack = share_ * length * length + tiny_ * (1 + length), e = dq + dt;
     const double near = std::max(0.0, std::sqrt(std::max(0.0, x - slack)) - e);
     const double far = std::sqrt(x + slack) + e;
-    Interval result = outward(near * near - slack, far * far + slack);
-    result.low = std::max(result.low, 0.f);
-    return result;
+    return outward(near * near - slack, far * far + slack, 0.f);
   }
 
  private:

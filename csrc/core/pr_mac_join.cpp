@@ -17,15 +17,15 @@ void Join<T>::plan(int threads) {
   const int64_t channels = query.channels(), panel = kernel.panel;
   const int64_t row_bytes = std::max<int64_t>(1, kernel.panel_bytes(channels) / panel);
   const int64_t capacity = std::max<int64_t>(1, query.capacity());
-  const int64_t most = std::max<int64_t>(1, kernel.block_bytes / (row_bytes * capacity));
-  // Of the upper half of block sizes, the one whose padding to whole panels wastes least; the largest of equals.
+  const int64_t most =
+      std::max<int64_t>(1, std::min(query.images(), kernel.block_bytes / (row_bytes * capacity)));
+  // Of the larger block sizes, the one whose padding to whole panels wastes least; the largest of equals.
   auto waste = [&](int64_t images) {
     return static_cast<double>(round_up(images * capacity, panel)) / static_cast<double>(images * capacity);
   };
   block_images = most;
-  for (int64_t images = most; images > most / 2; --images)
+  for (int64_t images = most; images > std::max(most / 2, most - panel); --images)
     if (waste(images) < waste(block_images)) block_images = images;
-  block_images = std::max<int64_t>(1, std::min(block_images, query.images()));
 
   const int64_t group_bytes =
       std::max<int64_t>(1, kernel.region_bytes(channels) * std::max<int64_t>(1, target.capacity()));

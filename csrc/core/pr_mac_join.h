@@ -70,11 +70,14 @@ struct Join {
   int64_t span_groups = 1;
 
   Join(const Regions& q, const Regions& t, bool self_join, Reduction reduction, Precision precision)
+      : Join(q, t, self_join, reduction, precision, select_kernel<T>(precision)) {}
+  Join(const Regions& q, const Regions& t, bool self_join, Reduction reduction, Precision precision,
+       const Kernel<T>& any_kernel)
       : query(q, precision == Precision::kBf16),
         target(t, precision == Precision::kBf16),
         self(self_join),
         distance(is_distance(reduction)),
-        kernel(select_kernel<T>(precision)) {}
+        kernel(any_kernel) {}
 
   // Sizes that keep the rows of a block in the cache, waste few padding rows, and give every thread several tasks.
   void plan(int threads);

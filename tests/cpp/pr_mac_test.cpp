@@ -10,8 +10,17 @@
 #include <vector>
 
 #include "check.h"
+#include "core/pr_mac_join.h"
 
 using namespace mirror;
+
+#if MIRROR_X86
+namespace mirror {
+namespace prmac {
+extern const Kernel<float> kAmxBf16Emulated;
+}
+}  // namespace mirror
+#endif
 
 namespace {
 
@@ -238,7 +247,7 @@ void test_against_naive(const Set& a, const Set& b, Shape shape) {
         std::fill(expected.begin(), expected.end(), -1);
         const double score = naive_score(a, q, b, t, reduction, expected.data());
         const double terms = higher_is_closer(reduction) ? 1 : static_cast<double>(a.capacity);
-        CHECK_NEAR(scores[q * b.images + t], score, 1e-6 * scale * terms);
+        CHECK_NEAR(scores[q * b.images + t], score, 4e-6 * scale * terms);
         CHECK_NEAR(wide[q * b.images + t], score, 1e-13 * scale * terms);
         for (int64_t i = 0; i < a.capacity; ++i) {
           const int32_t got = argmax[(q * b.images + t) * a.capacity + i];
@@ -347,10 +356,10 @@ void test_bf16(const Set& a, const Set& b, Shape shape) {
   }
 }
 
-// Many near ties: the bfloat16 order is wrong nearly everywhere, and certified must not care.
-void test_certified_near_ties() {
+// Many near ties: the bfloat16 order is wrong nearly everywhere, and certified must not care; nor about regions of NaN.
+void test_certified_near_ties(bool some_nan) {
   check::Random random(77);
-  Set b = random_set(random, 200, 3, 40, true, Shape::kUnit);
+  Set b = random_set(random, 200, 3, 40, some_nan, Shape::kUnit);
   for (int64_t i = 1; i < b.images; ++i)
     for (int64_t k = 0; k < b.capacity * b.channels; ++k)
       b.f32[i * b.capacity * b.channels + k] = static_cast<float>(b.f32[k] + 1e-5 * random.normal());
@@ -512,6 +521,78 @@ void test_levels(const Set& a, const Set& b) {
   }
 }
 
+// One kernel's maxima over regions, in both directions, against sums in double. Small integers are exact in bfloat16, so
+// that the indices must be right too.
+void test_kernel(const prmac::Kernel<float>& kernel, Precision precision, bool distance, int64_t channels, Shape shape) {
+  check::Random random(71);
+  const Set a = random_set(random, 13, 7, channels, true, shape), b = random_set(random, 45, 5, channels, true, shape);
+  const Reduction reduction = distance ? Reduction::kSqEuclid : Reduction::kCosine;
+  const double tolerance = shape == Shape::kSmallIntegers ? 0 : 1e-2;
+  auto product = [&](const Set& x, int64_t i, int64_t r, const Set& y, int64_t j, int64_t s) {
+    double sum = 0, norm = 0;
+    for (int64_t c = 0; c < channels; ++c) {
+      sum += x.row(i, r)[c] * y.row(j, s)[c];
+      norm += y.row(j, s)[c] * y.row(j, s)[c];
+    }
+    return distance ? sum - norm / 2 : sum;
+  };
+  // best over the regions of image j of y, for region r of image i of x
+  auto best = [&](const Set& x, int64_t i, int64_t r, const Set& y, int64_t j, int32_t* index) {
+    double most = -kInf;
+    *index = 0;
+    for (int64_t s = 0; s < y.size(j); ++s) {
+      const double value = product(x, i, r, y, j, s);
+      if (value > most) *index = static_cast<int32_t>(s), most = value;
+    }
+    return most;
+  };
+  for (bool self : {false, true}) {
+    const Set& t = self ? a : b;
+    prmac::Join<float> join(a.view(Scalar::kFloat32), t.view(Scalar::kFloat32), self, reduction, precision, kernel);
+    join.want_index = !self;
+    join.plan(1);
+    auto make_consumer = [&] {
+      return [&](const prmac::Products<float>& p) {
+        for (int64_t i = 0; i < p.block.images; ++i)
+          for (int64_t l = 0; l < p.group.images; ++l) {
+            const int64_t q = p.block.first + i, other = p.group.first + l;
+            int32_t index;
+            for (int64_t r = 0; r < a.size(q); ++r) {
+              const int64_t at = (p.block.offsets[i] + r) * p.lanes + l;
+              CHECK_NEAR(p.best[at], best(a, q, r, t, other, &index), tolerance);
+              if (!self && tolerance == 0) CHECK_EQ(p.index[at], index);
+            }
+            for (int64_t r = 0; self && r < a.size(other); ++r)
+              CHECK_NEAR(p.column_best[(i * p.group.regions + r) * p.lanes + l], best(a, other, r, a, q, &index),
+                         tolerance);
+          }
+      };
+    };
+    run_join(join, make_consumer, serial());
+  }
+}
+
+void test_kernels() {
+  struct Tested {
+    const prmac::Kernel<float>* kernel;
+    Precision precision;
+  };
+  std::vector<Tested> kernels = {{&prmac::kPortableFloat, Precision::kExact}};
+#if MIRROR_X86
+  const Isa isa = isa_available();
+  if (isa >= Isa::kAvx2) kernels.push_back({&prmac::kAvx2, Precision::kExact});
+  if (isa >= Isa::kAvx512) kernels.push_back({&prmac::kAvx512, Precision::kExact});
+  if (isa >= Isa::kAvx512 && has_avx512_bf16()) kernels.push_back({&prmac::kAvx512Bf16, Precision::kBf16});
+  if (isa >= Isa::kAvx512) kernels.push_back({&prmac::kAmxBf16Emulated, Precision::kBf16});
+  if (isa >= Isa::kAmx) kernels.push_back({&prmac::kAmxBf16, Precision::kBf16});
+#endif
+  for (const Tested& tested : kernels)
+    for (bool distance : {false, true})
+      for (int64_t channels : {0, 1, 2, 15, 16, 31, 33, 64, 100, 1100})
+        for (Shape shape : {Shape::kSmallIntegers, Shape::kUnit})
+          test_kernel(*tested.kernel, tested.precision, distance, channels, shape);
+}
+
 struct Case {
   int64_t queries, regions, targets, target_regions, channels;
 };
@@ -520,7 +601,8 @@ void test_everything_on_this_level() {
   test_golden();
   test_storage();
   test_cancellation();
-  test_certified_near_ties();
+  test_certified_near_ties(false);
+  test_certified_near_ties(true);
   test_not_numbers();
   test_empty_and_wrong();
   check::Random random(3);
@@ -550,6 +632,7 @@ int main() {
   check::Random random(61);
   test_levels(random_set(random, 23, 35, 47, true, Shape::kUnit), random_set(random, 70, 9, 47, true, Shape::kUnit));
   unsetenv("MIRROR_ISA");
+  test_kernels();
   test_backward();
   return check::result();
 }
