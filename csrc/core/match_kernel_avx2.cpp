@@ -44,6 +44,13 @@ MIRROR_INLINE Keys replace(Keys keys, int mask, __m256i bits) {
   return _mm256_or_si256(_mm256_andnot_si256(_mm256_set1_epi32(mask), keys), bits);
 }
 
+// g++ moves accumulators to the stack to make room for values it could as well load later; this forbids it.
+MIRROR_INLINE void keep_in_registers(__m256i (&x)[kRows][kVectors]) {
+  asm(""
+      : "+x"(x[0][0]), "+x"(x[0][1]), "+x"(x[0][2]), "+x"(x[0][3]), "+x"(x[1][0]), "+x"(x[1][1]),
+        "+x"(x[1][2]), "+x"(x[1][3]));
+}
+
 // products[i][v] = row i times eight columns.
 MIRROR_INLINE void multiply(const uint8_t* rows, const int32_t* corrections, const uint8_t* columns,
                             __m256i (&products)[kRows][kVectors]) {
@@ -67,6 +74,7 @@ MIRROR_INLINE void multiply(const uint8_t* rows, const int32_t* corrections, con
         products[i][v] = _mm256_add_epi32(products[i][v], _mm256_madd_epi16(sums, one));
       }
     }
+    keep_in_registers(products);
   }
 }
 
