@@ -33,7 +33,7 @@ def arrays(graph: PairGraph) -> list[bytes]:
 def test_neighbours_score_highest_and_the_first_pairs_are_their_chain(found: PairGraph) -> None:
     assert found.names == tuple(f"{k}.jpg" for k in range(8)) and not found.skipped and found.photos == 8
     apart = found.candidates.j - found.candidates.i
-    assert found.scores[apart <= 2].min() > 3 * found.scores[apart > 2].max() > 0
+    assert found.scores[apart <= 2].min() > 2 * found.scores[apart > 2].max() > 0
     for photo in range(8):
         own = (found.candidates.i == photo) | (found.candidates.j == photo)
         assert apart[own][found.scores[own].argmax()] == 1

@@ -65,8 +65,8 @@ def cover(
 
     The gain of a pair is the sum of the worth of its good features in both photos, times the pair's score: strangers
     match by chance on features that nothing else covers, and would win otherwise. Each choice halves the worth of its
-    features. Gains only fall (the sum is submodular), so a pair whose gain was computed anew and still leads is the best
-    one: lazy greedy (Minoux 1978). Sums of powers of two are exact: no order of summation matters.
+    features. Gains only fall (the sum is submodular), so a pair whose gain was computed anew and still leads is the
+    best one: lazy greedy (Minoux 1978). Sums of powers of two are exact: no order of summation matters.
     """
     if budget <= 0 or not len(evidence.features):
         return np.zeros(0, np.int64)
