@@ -46,7 +46,8 @@ class Inputs {
       bindings::fail(op_, argument, "a tensor on " + device(cpu_, index_),
                      "one on " + device(tensor.is_cpu(), tensor.get_device_index()));
     Tensor dense = torch::stable::contiguous(tensor);
-    if (reinterpret_cast<uintptr_t>(dense.const_data_ptr()) % dense.element_size() != 0)
+    const int64_t alignment = cpu_ ? dense.element_size() : 16;  // CUDA kernels read 16 bytes at a time
+    if (reinterpret_cast<uintptr_t>(dense.const_data_ptr()) % alignment != 0)
       dense = torch::stable::clone(dense);  // a view into bytes
     kept_.push_back(dense);
     const auto sizes = dense.sizes();

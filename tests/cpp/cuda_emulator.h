@@ -19,6 +19,7 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <random>
 #include <vector>
 
 #define __global__
@@ -175,7 +176,10 @@ class Machine {
       running = false;
       progress_ = false;
       uint64_t before = fingerprint();
-      for (Thread* thread : threads_) {
+      // From another thread on and in another direction every time, so that a missing barrier shows.
+      const size_t all = threads_.size(), first = order_() % all, step = order_() % 2 == 0 ? 1 : all - 1;
+      for (size_t i = 0; i < all; ++i) {
+        Thread* const thread = threads_[(first + i * step) % all];
         if (thread->done) continue;
         running = true;
         current_ = thread;
@@ -207,6 +211,7 @@ class Machine {
   int at_barrier_ = 0;
   uint64_t barriers_passed_ = 0;
   bool progress_ = false;
+  std::minstd_rand order_{1};
 };
 
 template <class T>
