@@ -156,6 +156,25 @@ struct Words {
   uint32_t word[8];
 };
 
+// The 64 rows of a tile as operands a[i][s]: rows 16 i .., step s. Word by word, because a tensor-core operand wants two
+// rows' words in turn in neighbouring registers: loaded by fours they would have to be moved there before every use.
+using RowOperands = uint32_t[4][4][4];
+
+__device__ inline void load_rows(const uint8_t* rows, int row, int count, int g, int t, RowOperands& a) {
+#pragma unroll
+  for (int i = 0; i < 4; ++i)
+#pragma unroll
+    for (int reg = 0; reg < 4; ++reg) {
+      const int at = row + 16 * i + 8 * (reg & 1) + g;
+      const uint32_t* const words = reinterpret_cast<const uint32_t*>(rows + static_cast<int64_t>(at) * kDescriptorBytes + 16 * t);
+#pragma unroll
+      for (int s = 0; s < 4; ++s) {
+        const int word = 2 * s + (reg >> 1);
+        a[i][s][reg] = at < count ? __ldg(words + (word < 4 ? word : 12 + word)) : 0u;
+      }
+    }
+}
+
 __device__ inline Words load_words(const uint8_t* rows, int row, int count, int t) {
   uint4 low = {0, 0, 0, 0}, high = {0, 0, 0, 0};
   if (row < count) {
@@ -186,9 +205,9 @@ __device__ inline TopTwo<uint32_t> reduce_columns(const TopTwo<uint32_t> (&best)
   return mine;
 }
 
-// Columns [first, last) against 64 rows whose operands are in `a`; leaves the rows' two largest keys in `rows`.
-//   a[i][h] = words of row 16 i + 8 h + g;  rows[2 i + h] = the same row
-__device__ inline void match_columns(const PairView& pair, const Words (&a)[4][2], int row_begin, int first, int last,
+// Columns [first, last) against 64 rows whose operands are in `a`; leaves the two largest keys of row 16 i + 8 h + g in
+// rows[2 i + h].
+__device__ inline void match_columns(const PairView& pair, const RowOperands& a, int row_begin, int first, int last,
                                      TopTwo<uint64_t>* columns, TopTwo<uint32_t> (&rows)[8]) {
   const int lane = threadIdx.x & 31, g = lane >> 2, t = lane & 3;
   const int step = static_cast<int>(blockDim.x >> 5) * kTileColumns;
@@ -201,11 +220,7 @@ __device__ inline void match_columns(const PairView& pair, const Words (&a)[4][2
 #pragma unroll
     for (int s = 0; s < 4; ++s)
 #pragma unroll
-      for (int i = 0; i < 4; ++i) {
-        const uint32_t operand[4] = {a[i][0].word[2 * s], a[i][1].word[2 * s], a[i][0].word[2 * s + 1],
-                                     a[i][1].word[2 * s + 1]};
-        mma_u8(c[i], operand, b.word[2 * s], b.word[2 * s + 1]);
-      }
+      for (int i = 0; i < 4; ++i) mma_u8(c[i], a[i][s], b.word[2 * s], b.word[2 * s + 1]);
     const int in_block = column - first + 2 * t;
     TopTwo<uint32_t> best[2] = {{0, 0}, {0, 0}};
 #pragma unroll
@@ -251,11 +266,8 @@ __device__ inline void join_rows(const PairState& state, TopTwo<uint32_t> (&rows
 __device__ inline void match_pair(const PairView& pair, const PairState& state) {
   const int lane = threadIdx.x & 31, g = lane >> 2, t = lane & 3;
   for (int row_begin = 0; row_begin < pair.rows; row_begin += kTileRows) {
-    Words a[4][2];
-#pragma unroll
-    for (int i = 0; i < 4; ++i)
-#pragma unroll
-      for (int h = 0; h < 2; ++h) a[i][h] = load_words(pair.a, row_begin + 16 * i + 8 * h + g, pair.rows, t);
+    RowOperands a;
+    load_rows(pair.a, row_begin, pair.rows, g, t, a);
     for (int first = 0; first < pair.columns; first += kColumnBlock) {
       const int last = first + kColumnBlock < pair.columns ? first + kColumnBlock : pair.columns;
       TopTwo<uint32_t> rows[8] = {};
