@@ -33,13 +33,26 @@ def test_seven_bits_of_one_large_component_is_clipped() -> None:
 
 def test_largest_first_and_only_as_many_as_wanted(strip: Path) -> None:
     picture = read_picture(strip / "0.jpg", 640)
-    every, some = extract(picture, 10**6), extract(picture, 100)
-    scale = every.keypoints[:, 2]
-    assert len(every.descriptors) > 500 and (np.diff(scale) <= 0).all()
-    assert np.array_equal(every.keypoints[:100], some.keypoints)
-    assert np.array_equal(every.descriptors[:100], some.descriptors)
+    more, some = extract(picture, 200), extract(picture, 100)
+    assert len(more.descriptors) == 200 and (np.diff(more.keypoints[:, 2]) <= 0).all()
+    assert np.array_equal(more.keypoints[:100], some.keypoints)
+    assert np.array_equal(more.descriptors[:100], some.descriptors)
     assert some.diagonal == 800
     assert some.keypoints.dtype == np.float32 and some.descriptors.dtype == np.uint8
+
+
+def test_half_the_size_shows_the_same_large_features(strip: Path) -> None:
+    picture = read_picture(strip / "0.jpg", 640)
+    large, every = extract(picture, 300), extract(picture, 10**6)
+    assert len(every.descriptors) > 1000  # more than half the size shows, so the photo was searched whole
+    assert every.keypoints[:, 2].min() < large.keypoints[:, 2].min() / 2
+    twins = 0
+    for x, y, scale, angle in large.keypoints:
+        apart = np.hypot(every.keypoints[:, 0] - x, every.keypoints[:, 1] - y)
+        turned = np.abs((every.keypoints[:, 3] - angle + 180) % 360 - 180)
+        near = (apart < 0.15 * scale) & (np.abs(np.log2(every.keypoints[:, 2] / scale)) < 0.2) & (turned < 10)
+        twins += bool(near.any())
+    assert twins > 0.8 * len(large.keypoints)
 
 
 @pytest.mark.parametrize("size", [(64, 48), (1, 1), (640, 1), (5, 3000)])

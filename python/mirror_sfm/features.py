@@ -69,19 +69,37 @@ class Reading:
 def extract(picture: Picture, count: int) -> PhotoFeatures:
     """The `count` SIFT features of largest scale. Large ones, not strong ones, carry the overlap of distant photos.
 
+    SIFT searches a photo at twice its size first, which takes four fifths of its time and finds the smallest features.
+    The search of the photo at half its size begins one octave later, so it finds the same features without those; only
+    a photo that has fewer than `count` of them is searched whole.
+    """
+    import cv2
+
+    height, width = picture.grey.shape
+    half = cv2.resize(picture.grey, (max(1, width // 2), max(1, height // 2)), interpolation=cv2.INTER_AREA)
+    keypoints, descriptors = _sift(half, count)
+    if len(descriptors) < count:
+        keypoints, descriptors = _sift(picture.grey, count)
+    else:
+        keypoints[:, :2] = 2 * keypoints[:, :2] + 0.5  # pixel centres are whole numbers here
+        keypoints[:, 2] *= 2
+    return PhotoFeatures(keypoints, descriptors, float(np.hypot(width, height)))
+
+
+def _sift(grey: NDArray[Any], count: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """Key points and descriptors, largest first.
+
     Equal scales are ordered by strength, then by position and angle, so the order never depends on the detector's.
     """
     import cv2
 
-    grey = picture.grey
     found, sift = cv2.SIFT.create(contrastThreshold=CONTRAST).detectAndCompute(grey, None)
-    diagonal = float(np.hypot(*grey.shape))
     if sift is None:
-        return PhotoFeatures(np.zeros((0, 4), np.float32), np.zeros((0, 128), np.uint8), diagonal)
-    rows = np.array([(*f.pt, f.size, f.angle, f.response) for f in found], np.float32)
+        return np.zeros((0, 4), np.float32), np.zeros((0, 128), np.uint8)
+    rows = np.array([(*point.pt, point.size, point.angle, point.response) for point in found], np.float32)
     x, y, size, angle, response = rows.T
     order = np.lexsort((angle, y, x, -response, -size))[:count]
-    return PhotoFeatures(np.ascontiguousarray(rows[order, :4]), seven_bits(sift[order]), diagonal)
+    return np.ascontiguousarray(rows[order, :4]), seven_bits(sift[order])
 
 
 def seven_bits(sift: NDArray[Any]) -> NDArray[np.uint8]:
