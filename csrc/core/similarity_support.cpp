@@ -3,32 +3,57 @@
 // predicts -v as -R_n u: the same test with its own R. They support each other when near < |u| < far and, for
 // one of the two,
 //   |R u - v| < tolerance min(|R u|, |v|) + near.
-// Nearly all of the M^2 / 2 couples fail, so they first pass a float32 sieve without square roots, which lets
-// through whatever could pass; the test itself is float64.
+// The test is float64 (similarity_support_score.h). Nearly all of the M^2 / 2 couples are far from every limit and are
+// decided in float32 before (similarity_support_sieve.h).
 #include "mirror/similarity_support.h"
 
 #include <algorithm>
-#include <cmath>
 #include <memory>
-#include <type_traits>
 
 #include "core/float_mode.h"
+#include "core/isa.h"
 #include "core/similarity_support_score.h"
+#include "core/similarity_support_sieve.h"
 #include "core/tasks.h"
 
 namespace mirror {
 namespace {
 
-// A match as structure of arrays: position in a (x, y) and b (z, w), its transform R = [c -s; s c].
+SupportSieve support_sieve() {
+  switch (isa_selected()) {
+#if defined(MIRROR_X86)
+    case Isa::kAmx:
+    case Isa::kAvx512:
+      return support_sieve_avx512;
+    case Isa::kAvx2:
+      return support_sieve_avx2;
+#endif
+    default:
+      return sift_couples;
+  }
+}
+
+SupportLimits limits_of(const SupportOptions& o, double diagonal) {
+  constexpr double kShare = 1e-5, kTiny = 1e-36;  // the margin; the latter where float32 becomes denormal
+  const double near = o.near * diagonal, far = o.far * diagonal;
+  auto rounded = [](double value) { return static_cast<float>(value); };
+  return {rounded(o.tolerance),
+          rounded(near),
+          rounded(near * near * (1 + kShare) + kTiny),
+          rounded(near * near * (1 - kShare) - kTiny),
+          rounded(far * far * (1 - kShare) - kTiny),
+          rounded(far * far * (1 + kShare) + kTiny)};
+}
+
 template <class T>
-struct Columns {
-  T *x, *y, *z, *w, *c, *s;
-};
+SupportColumns<T> split(T* p, int64_t stride) {
+  return {p, p + stride, p + 2 * stride, p + 3 * stride, p + 4 * stride, p + 5 * stride};
+}
 
 class Supporter {
  public:
-  Supporter(const Keypoints& a, const Keypoints& b, const SupportOptions& options)
-      : a_(a), b_(b), options_(options) {}
+  Supporter(const Keypoints& a, const Keypoints& b, const SupportOptions& options, SupportSieve sieve)
+      : a_(a), b_(b), options_(options), sieve_(sieve) {}
 
   // Evidence of one pair of photos with `count` matches; flags may be nullptr.
   float operator()(int64_t photo_a, int64_t photo_b, int64_t count, const int32_t* matches,
@@ -53,15 +78,11 @@ class Supporter {
     if (count <= capacity_) return;
     capacity_ = std::max<int64_t>(2 * capacity_, (count + 15) / 16 * 16);
     exact_data_ = Buffer<double>(6 * capacity_);
-    sieve_data_ = Buffer<float>(6 * capacity_);
+    rounded_data_ = Buffer<float>(6 * capacity_);
     supporters_ = Buffer<int32_t>(capacity_);
-    passed_ = Buffer<int32_t>(capacity_);
-    auto split = [this](auto* p) {
-      return Columns<std::remove_pointer_t<decltype(p)>>{
-          p, p + capacity_, p + 2 * capacity_, p + 3 * capacity_, p + 4 * capacity_, p + 5 * capacity_};
-    };
-    exact_ = split(exact_data_.get());
-    sieve_ = split(sieve_data_.get());
+    doubtful_ = Buffer<int32_t>(capacity_);
+    exact_ = split(exact_data_.get(), capacity_);
+    rounded_ = split(rounded_data_.get(), capacity_);
   }
 
   void load(const float* a, const float* b, int64_t count, const int32_t* matches) {
@@ -71,60 +92,29 @@ class Supporter {
       const LocatedMatch t = locate(p, q);
       const double values[6] = {t.x, t.y, t.z, t.w, t.c, t.s};
       double* const exact[6] = {exact_.x, exact_.y, exact_.z, exact_.w, exact_.c, exact_.s};
-      float* const sieve[6] = {sieve_.x, sieve_.y, sieve_.z, sieve_.w, sieve_.c, sieve_.s};
+      float* const rounded[6] = {rounded_.x, rounded_.y, rounded_.z, rounded_.w, rounded_.c, rounded_.s};
       for (int i = 0; i < 6; ++i) {
         exact[i][m] = values[i];
-        sieve[i][m] = static_cast<float>(values[i]);
+        rounded[i][m] = static_cast<float>(values[i]);
       }
       supporters_[m] = 0;
     }
   }
 
   void count_supporters(int64_t count, double diagonal) {
+    const SupportLimits limits = limits_of(options_, diagonal);
     for (int64_t m = 1; m < count; ++m) {
-      const int64_t candidates = sift(m, diagonal);
-      for (int64_t i = 0; i < candidates; ++i) {
-        const int32_t n = passed_[i];
-        if (!supports(located(m), located(n), options_, diagonal)) continue;
+      if (!sieve_(rounded_, m, limits, supporters_.get(), doubtful_.get())) continue;
+      for (int64_t n = 0; n < m; ++n) {
+        if (!doubtful_[n] || !supports(located(m), located(n), options_, diagonal)) continue;
         ++supporters_[m];
         ++supporters_[n];
       }
     }
   }
 
-  // The n < m that may support m. (tolerance l + near)^2 <= 2 (tolerance^2 l^2 + near^2), and float32 errs by
-  // less than the slack of 5 % and a millionth of the lengths. Comparisons are written so that a NaN passes.
-  int64_t sift(int64_t m, double diagonal) {
-    const Columns<float>& k = sieve_;
-    const float x = k.x[m], y = k.y[m], z = k.z[m], w = k.w[m], c = k.c[m], s = k.s[m];
-    const float far = static_cast<float>(1.001 * options_.far * options_.far * diagonal * diagonal);
-    const float square = static_cast<float>(2.1 * options_.tolerance * options_.tolerance);
-    const float slack = static_cast<float>(2.1 * options_.near * options_.near * diagonal * diagonal);
-    int32_t* const passed = passed_.get();
-    for (int64_t n = 0; n < m; ++n) {  // no branch, no dependence: the compiler makes vectors of this
-      const float ux = k.x[n] - x, uy = k.y[n] - y, vx = k.z[n] - z, vy = k.w[n] - w;
-      const float length = vx * vx + vy * vy;
-      auto impossible = [&](float cosine, float sine) {
-        const float px = cosine * ux - sine * uy, py = sine * ux + cosine * uy;
-        const float ex = px - vx, ey = py - vy, predicted = px * px + py * py;
-        const float shorter = predicted < length ? predicted : length;
-        return static_cast<int32_t>(ex * ex + ey * ey >
-                                    square * shorter + slack + 1e-6f * (predicted + length));
-      };
-      const int32_t apart = static_cast<int32_t>(ux * ux + uy * uy > far);
-      passed[n] = (apart | (impossible(c, s) & impossible(k.c[n], k.s[n]))) ^ 1;
-    }
-    int64_t kept = 0;
-    for (int64_t n = 0; n < m; ++n) {
-      const int32_t may = passed[n];
-      passed[kept] = static_cast<int32_t>(n);
-      kept += may;
-    }
-    return kept;
-  }
-
   LocatedMatch located(int64_t m) const {
-    const Columns<double>& k = exact_;
+    const SupportColumns<double>& k = exact_;
     return {k.x[m], k.y[m], k.z[m], k.w[m], k.c[m], k.s[m]};
   }
 
@@ -132,13 +122,14 @@ class Supporter {
   const Keypoints& a_;
   const Keypoints& b_;
   const SupportOptions& options_;
+  const SupportSieve sieve_;
   int64_t capacity_ = 0;
   Buffer<double> exact_data_;
-  Buffer<float> sieve_data_;
+  Buffer<float> rounded_data_;
   Buffer<int32_t> supporters_;
-  Buffer<int32_t> passed_;
-  Columns<double> exact_{};
-  Columns<float> sieve_{};
+  Buffer<int32_t> doubtful_;
+  SupportColumns<double> exact_{};
+  SupportColumns<float> rounded_{};
 };
 
 }  // namespace
@@ -147,8 +138,9 @@ void similarity_support(const Keypoints& a, const Keypoints& b, const int64_t* p
                         const int32_t* matches, const float* ratios, const int64_t* offsets,
                         const SupportOptions& options, float* evidence, uint8_t* good,
                         const Parallel& parallel) {
+  const SupportSieve sieve = support_sieve();
   run_tasks(parallel, count, [&] {
-    return [&, supporter = std::make_unique<Supporter>(a, b, options)](int64_t pair) {
+    return [&, supporter = std::make_unique<Supporter>(a, b, options, sieve)](int64_t pair) {
       const int64_t begin = offsets[pair];
       evidence[pair] =
           (*supporter)(pairs[2 * pair], pairs[2 * pair + 1], offsets[pair + 1] - begin, matches + 2 * begin,

@@ -7,6 +7,7 @@
 
 #include "check.h"
 #include "core/float_mode.h"
+#include "core/similarity_support_score.h"
 
 using namespace mirror;
 using check::Random;
@@ -124,10 +125,14 @@ Result reference(const Scene& s, const SupportOptions& o = {}) {
 }
 
 void check_scene(const Scene& s, const SupportOptions& o = {}) {
-  const Result expected = reference(s, o), got = run(s, o);
-  CHECK(got.good == expected.good);
-  for (size_t i = 0; i < expected.evidence.size(); ++i)
-    CHECK_NEAR(got.evidence[i], expected.evidence[i], 1e-6 * (1 + std::abs(expected.evidence[i])));
+  const Result expected = reference(s, o);
+  for (const Isa isa : check::isa_levels()) {
+    check::use_isa(isa);
+    const Result got = run(s, o);
+    CHECK(got.good == expected.good);
+    for (size_t i = 0; i < expected.evidence.size(); ++i)
+      CHECK_NEAR(got.evidence[i], expected.evidence[i], 1e-6 * (1 + std::abs(expected.evidence[i])));
+  }
 }
 
 // ---- tests ----------------------------------------------------------------------------------------------------------
@@ -171,6 +176,40 @@ void test_limits() {
   CHECK(run(scene, o).good == std::vector<uint8_t>({1, 1, 0}));
   for (std::vector<float>* points : {&scene.a, &scene.b}) (*points)[9] = 4.001f;
   CHECK(run(scene, o).good == std::vector<uint8_t>({1, 1, 1}));
+}
+
+// Small whole coordinates, quarter turns and doublings put many couples exactly on a limit, where float32 cannot decide:
+// every couple by the float64 test alone must give the same counts, seen through every threshold on them.
+void test_ties() {
+  Random random(11);
+  for (const float unit : {1.0f, 1e-3f, 1e-18f, 1e15f}) {
+    Scene scene({120}, 0, 12);
+    scene.diagonals_a[0] = 40 * unit;
+    for (size_t i = 0; i < scene.a.size(); ++i)
+      for (std::vector<float>* points : {&scene.a, &scene.b}) {
+        const int column = static_cast<int>(i % 4);
+        (*points)[i] = column < 2    ? unit * static_cast<float>(random.below(16))
+                       : column == 2 ? static_cast<float>(1 << random.below(2))
+                                     : 90.0f * static_cast<float>(random.below(4));
+      }
+    SupportOptions o;
+    o.tolerance = 0.5, o.near = 0.05, o.far = 0.125, o.min_share = 0;  // near 2, far 5 units: exact
+    std::vector<int> supporters(120);
+    for (size_t m = 0; m < 120; ++m)
+      for (size_t n = 0; n < 120; ++n)
+        supporters[m] +=
+            m != n && supports(locate(&scene.a[4 * m], &scene.b[4 * m]),
+                               locate(&scene.a[4 * n], &scene.b[4 * n]), o, scene.diagonals_a[0]);
+    CHECK(*std::max_element(supporters.begin(), supporters.end()) > 10);
+    for (const Isa isa : check::isa_levels())
+      for (int least = 1; least < 30; ++least) {
+        check::use_isa(isa);
+        o.min_support = least;
+        std::vector<uint8_t> expected;
+        for (int count : supporters) expected.push_back(count >= least);
+        CHECK(run(scene, o).good == expected);
+      }
+  }
 }
 
 // Angles of any size; multiples of 90 degrees are exact.
@@ -248,6 +287,7 @@ int main() {
   test_scenes();
   test_options();
   test_limits();
+  test_ties();
   test_angles();
   test_nonsense();
   test_threads_and_modes();
