@@ -43,6 +43,16 @@ struct Float16Mma {
   }
 };
 
+// Four 8 x 8 matrices of halves from shared memory. Lane l brings the address of row l % 8 of matrix l / 8 (16 bytes,
+// aligned) and gets, of each matrix, elements 2t and 2t + 1 of row g.
+__device__ inline void load_matrices(const void* row, uint32_t (&matrix)[4]) {
+  const uint32_t from = static_cast<uint32_t>(__cvta_generic_to_shared(row));
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
+               : "=r"(matrix[0]), "=r"(matrix[1]), "=r"(matrix[2]), "=r"(matrix[3])
+               : "r"(from)
+               : "memory");
+}
+
 // 16 bytes from global to shared memory, arriving in the background; zeros where `valid` is false, and then `global` is
 // not read. Both addresses are multiples of 16.
 __device__ inline void copy_async(void* shared, const void* global, bool valid) {

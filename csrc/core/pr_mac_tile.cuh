@@ -77,9 +77,8 @@ MIRROR_HOST_DEVICE inline int64_t state_bytes(int32_t target_capacity) {
 
 // Products on the tensor cores. Warp (r, c) of 2 x 4 owns query images 16 r .. and target images 8 c ..; lane (g, t) owns
 // queries g and g + 8 of these and targets 2 t and 2 t + 1, as the accumulators of m16n8k16 lie.
-// A row of a chunk has 64 bytes; lane t reads its 16 bytes t as they lie. Along k the tensor core would take them in
-// another order, but takes them in the same wrong order for both operands. Eight lanes read 128 bytes in a row: no
-// bank conflicts.
+// A row of a chunk has 64 bytes, four units of 16. Eight rows at once are read by a matrix load, and unit u of row r lies
+// at place u ^ (r / 2 % 4), so that these eight units are in different banks.
 template <class StorageType, class Mma, int kRegions>
 struct TensorEngine {
   using Storage = StorageType;
@@ -87,34 +86,31 @@ struct TensorEngine {
   static constexpr int kStages = 4;
   static constexpr int kRowBytes = 64;
 
+  static __device__ int place(int row, int unit) { return row * kRowBytes + 16 * (unit ^ (row >> 1 & 3)); }
   static __device__ int query_slot(int h) { return 16 * (threadIdx.x >> 7) + (threadIdx.x >> 2 & 7) + 8 * h; }
   static __device__ int target_slot(int e) { return 8 * (threadIdx.x >> 5 & 3) + 2 * (threadIdx.x & 3) + e; }
-
-  struct Words {
-    uint32_t word[4];
-  };
-  static __device__ Words load(const unsigned char* rows, int row) {
-    const uint4 v = *reinterpret_cast<const uint4*>(rows + row * kRowBytes + 16 * (threadIdx.x & 3));
-    return {{v.x, v.y, v.z, v.w}};
-  }
 
   template <bool kFull>
   static __device__ void multiply(const unsigned char* a, const unsigned char* b, int mi, int nj,
                                   float (&acc)[kRowRegions][kRegions][4]) {
-    const int query = query_slot(0), target = 8 * (threadIdx.x >> 5 & 3) + (threadIdx.x >> 2 & 7);
-    Words columns[kRegions];
+    const int lane = threadIdx.x & 31;
+    const unsigned char* const column = b + place(8 * (threadIdx.x >> 5 & 3) + (lane & 7), lane >> 3);
+    const unsigned char* const row[2] = {a + place(16 * (threadIdx.x >> 7) + (lane & 15), lane >> 4),
+                                         a + place(16 * (threadIdx.x >> 7) + (lane & 15), 2 + (lane >> 4))};
+    constexpr int kRegionBytes = kTileImages * kRowBytes;
+    uint32_t columns[kRegions][4];
 #pragma unroll
-    for (int j = 0; j < kRegions; ++j) columns[j] = load(b, j * kTileImages + target);
+    for (int j = 0; j < kRegions; ++j) load_matrices(column + j * kRegionBytes, columns[j]);
 #pragma unroll
     for (int i = 0; i < kRowRegions; ++i) {
       if (!kFull && i >= mi) break;
-      const Words top = load(a, i * kTileImages + query), bottom = load(a, i * kTileImages + query + 8);
 #pragma unroll
       for (int s = 0; s < 2; ++s) {
-        const uint32_t rows[4] = {top.word[2 * s], bottom.word[2 * s], top.word[2 * s + 1], bottom.word[2 * s + 1]};
+        uint32_t rows[4];
+        load_matrices(row[s] + i * kRegionBytes, rows);
 #pragma unroll
         for (int j = 0; j < kRegions; ++j)
-          if (kFull || j < nj) Mma::multiply(acc[i][j], rows, columns[j].word[2 * s], columns[j].word[2 * s + 1]);
+          if (kFull || j < nj) Mma::multiply(acc[i][j], rows, columns[j][2 * s], columns[j][2 * s + 1]);
       }
     }
   }
@@ -128,11 +124,12 @@ struct FloatEngine {
   static constexpr int kStages = 2;
   static constexpr int kRowBytes = 144;
 
+  static __device__ int place(int row, int unit) { return row * kRowBytes + 16 * unit; }
   static __device__ int query_slot(int h) { return (threadIdx.x >> 4) + 16 * h; }
   static __device__ int target_slot(int e) { return (threadIdx.x & 15) + 16 * e; }
 
   static __device__ float4 load(const unsigned char* rows, int row, int unit) {
-    return *reinterpret_cast<const float4*>(rows + row * kRowBytes + 16 * unit);
+    return *reinterpret_cast<const float4*>(rows + place(row, unit));
   }
 
   template <bool kFull>
@@ -204,7 +201,7 @@ __device__ inline void copy_chunk(const Side<Storage>& side, int64_t image, int3
     const bool valid = from < side.images && region < side.capacity;
     const unsigned char* address = reinterpret_cast<const unsigned char*>(side.rows);
     if (valid) address = reinterpret_cast<const unsigned char*>(side.row(from, region) + chunk * kChunk) + 16 * unit;
-    copy_async(to + row * Engine::kRowBytes + 16 * unit, address, valid);
+    copy_async(to + Engine::place(row, unit), address, valid);
   }
 }
 

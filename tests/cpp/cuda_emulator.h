@@ -318,6 +318,23 @@ struct Float16Mma {
   }
 };
 
+inline void load_matrices(const void* row, uint32_t (&matrix)[4]) {
+  const uint64_t operand = reinterpret_cast<uintptr_t>(row);
+  if (operand % 16 != 0) {
+    std::fprintf(stderr, "cuda_emulator: misaligned load_matrices\n");
+    std::abort();
+  }
+  const uint64_t* out = emulator::Machine::instance().meet(&operand, 1, [](const uint64_t (*in)[10], uint64_t (*result)[4]) {
+    for (int lane = 0; lane < 32; ++lane)
+      for (int m = 0; m < 4; ++m) {
+        uint32_t word;
+        std::memcpy(&word, reinterpret_cast<const char*>(in[8 * m + (lane >> 2)][0]) + 4 * (lane & 3), 4);
+        result[lane][m] = word;
+      }
+  });
+  for (int m = 0; m < 4; ++m) matrix[m] = static_cast<uint32_t>(out[m]);
+}
+
 inline void copy_async(void* shared, const void* global, bool valid) {
   emulator::Copy copy{shared, {}};
   if (reinterpret_cast<uintptr_t>(shared) % 16 != 0 || (valid && reinterpret_cast<uintptr_t>(global) % 16 != 0)) {
