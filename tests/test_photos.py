@@ -142,6 +142,7 @@ def test_orientation_is_recorded_and_not_applied(tmp_path: Path, picture: Image.
     assert np.abs(result.grey.astype(int) - np.asarray(picture, int)).mean() < 4
 
 
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")
 @pytest.mark.parametrize("exif", [b"Exif\0\0garbage", b"Exif\0\0II*\0\xff\xff\xff\xff", b""])
 def test_damaged_exif_does_not_cost_the_photo(tmp_path: Path, picture: Image.Image, exif: bytes) -> None:
     picture.save(tmp_path / "exif.jpg", exif=exif)
