@@ -142,7 +142,7 @@ std::vector<float> self_join(const Regions& x, Reduction reduction, Parallel par
 }
 
 bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
-  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](float x, float y) { return to_bits(x) == to_bits(y); });
 }
 
 struct Ranking {
@@ -264,7 +264,7 @@ void test_promises(const Set& a, const Set& b) {
   for (Reduction reduction : kReductions) {
     const std::vector<float> scores = all_pairs(fa, fb, reduction), square = all_pairs(fa, fa, reduction);
     CHECK(same_bits(self_join(fa, reduction), square));
-    for (int count : {2, 4, 5}) {
+    for (int count : reduction == Reduction::kCosine ? std::vector<int>{2, 4, 5} : std::vector<int>{4}) {
       CHECK(same_bits(all_pairs(fa, fb, reduction, threads(count)), scores));
       CHECK(same_bits(self_join(fa, reduction, threads(count)), square));
     }
@@ -286,7 +286,7 @@ void test_promises(const Set& a, const Set& b) {
     for (int64_t k : {int64_t(0), int64_t(1), int64_t(6), b.images + 3}) {
       TopKOptions options;
       options.k = k;
-      for (int threads_count : {1, 2, 5}) {
+      for (int threads_count : reduction == Reduction::kCosine ? std::vector<int>{1, 2, 5} : std::vector<int>{3}) {
         check_ranking(top_k(fa, fb, false, reduction, options, threads(threads_count)),
                       sorted(scores, a.images, b.images, k, reduction));
         check_ranking(top_k(fa, fa, true, reduction, options, threads(threads_count)),
@@ -316,7 +316,7 @@ void test_storage() {
   }
   // All finite float16 numbers widen as arithmetic says.
   for (int sign : {0, 1})
-    for (int bits = 0; bits < 0x7c00; ++bits) {
+    for (int bits = 0; bits < 0x7c00; bits += bits < 0x900 ? 1 : 37) {  // all subnormals and some of the rest
       const int exponent = bits >> 10, mantissa = bits & 1023;
       const double value = exponent ? std::ldexp(1024 + mantissa, exponent - 25) : std::ldexp(mantissa, -24);
       const uint16_t half = static_cast<uint16_t>(bits | sign << 15), one = 0x3c00;
@@ -338,8 +338,12 @@ void test_bf16(const Set& a, const Set& b, Shape shape) {
       for (size_t i = 0; i < scores.size(); ++i) {
         // A distance moves by at most |q - q16| + |t - t16| <= 2^-8 for unit vectors.
         const double regions = static_cast<double>(a.capacity);
-        const double tolerance = reduction == Reduction::kCosine ? 1e-3 : reduction == Reduction::kBest ? 2e-3
-                                 : reduction == Reduction::kSqEuclid ? regions * 4 * 0x1p-8 : regions * 0x1p-8;
+        const double bound = reduction == Reduction::kSqEuclid     ? regions * 4 * 0x1p-8
+                             : higher_is_closer(reduction) ? 1.01 * 0x1p-8
+                                                           : regions * 0x1p-8;
+        // Means over many regions of many channels are far better than that.
+        const bool many = a.sizes.empty() && a.capacity * a.channels >= 4096 && reduction == Reduction::kCosine;
+        const double tolerance = many ? 5e-4 : bound;
         CHECK_NEAR(rough[i], scores[i], tolerance);
       }
     for (bool certified : {false, true}) {
@@ -606,7 +610,7 @@ void test_everything_on_this_level() {
   test_not_numbers();
   test_empty_and_wrong();
   check::Random random(3);
-  const Case cases[] = {{5, 3, 4, 2, 1}, {9, 7, 40, 5, 13}, {30, 1, 35, 1, 33}, {17, 35, 37, 35, 24}, {3, 50, 70, 9, 100}};
+  const Case cases[] = {{5, 3, 4, 2, 1}, {9, 7, 40, 5, 13}, {30, 1, 35, 1, 33}, {9, 35, 37, 35, 24}, {3, 50, 40, 9, 100}};
   for (const Case& c : cases)
     for (Shape shape : {Shape::kUnit, Shape::kFree, Shape::kSmallIntegers})
       for (bool ragged : {false, true}) {
@@ -620,6 +624,8 @@ void test_everything_on_this_level() {
       const Set a = random_set(random, 40, 6, 70, ragged, shape), b = random_set(random, 90, 5, 70, ragged, shape);
       test_bf16(a, b, shape);
     }
+  test_bf16(random_set(random, 31, 35, 256, false, Shape::kUnit), random_set(random, 34, 9, 256, false, Shape::kUnit),
+            Shape::kUnit);
 }
 
 }  // namespace
