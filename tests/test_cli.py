@@ -82,14 +82,14 @@ def test_few_photos(strip: Path, tmp_path: Path, photos: int) -> None:
     assert files(tmp_path / "out") == ["pairs.txt", "scores.npz", "summary.json"]
     assert (tmp_path / "out" / "pairs.txt").read_text() == ("0.jpg 1.jpg\n" if photos == 2 else "")
     if not photos:
-        assert one_line(done.stderr) and "no usable photo" in done.stderr
+        assert one_line(done.stderr) and "no file there or below ends in .avif" in done.stderr
 
 
 def test_nothing_usable_is_1_and_still_explained(tmp_path: Path) -> None:
     (tmp_path / "bad.jpg").write_bytes(b"x")
     done = run("pairs", tmp_path, "-o", tmp_path / "out")
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1] == f"mirror-sfm: no usable photo in {tmp_path} (1 found)"
+    assert done.stderr.splitlines()[-1] == f"mirror-sfm: no usable photo in {tmp_path}: 1 found, all skipped"
     assert json.loads((tmp_path / "out" / "summary.json").read_text())["skipped"][0]["name"] == "bad.jpg"
 
 

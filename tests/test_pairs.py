@@ -141,6 +141,14 @@ def test_an_error_in_a_stage_is_raised(strip: Path, monkeypatch: pytest.MonkeyPa
         find_pairs(strip, SMALL)
 
 
+def test_progress_goes_to_stderr_and_only_when_wanted(strip: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    find_pairs(strip, SMALL)
+    assert capfd.readouterr() == ("", "")
+    find_pairs(strip, dataclasses.replace(SMALL, progress=True))
+    out, err = capfd.readouterr()
+    assert out == "" and "features" in err and "matching" in err
+
+
 def test_package_names_are_lazy() -> None:
     assert mirror_sfm.find_pairs is find_pairs and mirror_sfm.PairOptions is PairOptions
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):

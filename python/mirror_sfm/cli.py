@@ -65,7 +65,7 @@ def pairs(
         write_results(out, graph, options, scores)
         _tell_skipped(graph)
         if not graph.names:
-            raise MirrorError(f"no usable photo in {_shown(images)} ({graph.photos} found)")
+            raise MirrorError(f"no usable photo in {_shown(images)}: {_what_was_found(graph.photos)}")
         parts = len(set(graph.components.tolist()))
         typer.echo(
             f"{len(graph.names)} of {graph.photos} photos, {len(graph.chosen)} pairs"
@@ -160,6 +160,14 @@ def _make_folder(folder: Path) -> None:
         raise UsageError(f"cannot make the folder {_shown(folder)}: {error.strerror}") from error
     if not os.access(folder, os.W_OK):
         raise UsageError(f"cannot write into the folder {_shown(folder)}")
+
+
+def _what_was_found(photos: int) -> str:
+    from mirror_sfm.photos import PHOTO_SUFFIXES
+
+    if photos:
+        return f"{photos} found, all skipped"
+    return f"no file there or below ends in {' '.join(sorted(PHOTO_SUFFIXES))}"
 
 
 def _tell_skipped(graph: PairGraph) -> None:
