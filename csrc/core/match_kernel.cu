@@ -9,7 +9,8 @@ namespace mirror {
 namespace cuda {
 namespace {
 
-constexpr int64_t kSharedState = 48 * 1024 - kFixedSharedBytes;  // larger pairs keep their state in global memory
+constexpr int64_t kSharedState =
+    48 * 1024 - kFixedSharedBytes;  // larger pairs keep their state in global memory
 
 struct Plan {
   int64_t a_depth, b_depth;
@@ -29,7 +30,8 @@ Plan plan_for(const Descriptors& a, const Descriptors& b, int64_t depth, const c
   plan.b_depth = depth_of(b, depth);
   if (std::max(plan.a_depth, plan.b_depth) > kMaxFeatures)
     throw std::invalid_argument(std::string(op) + ": expected at most " + std::to_string(kMaxFeatures) +
-                                " features per photo, got " + std::to_string(std::max(plan.a_depth, plan.b_depth)));
+                                " features per photo, got " +
+                                std::to_string(std::max(plan.a_depth, plan.b_depth)));
   plan.warps = plan.b_depth <= 256 ? 1 : plan.b_depth <= 1024 ? 4 : kMaxWarps;
   const int64_t state = pair_state_bytes(plan.a_depth, plan.b_depth);
   plan.scratch_blocks = state <= kSharedState ? 0 : 2 * multiprocessors(op);
@@ -42,11 +44,13 @@ MatchWork carve(const Descriptors& a, const Descriptors& b, const Plan& plan, Pi
   MatchWork work{};
   work.a_norms = pieces.take<int32_t>(a.images * plan.a_depth);
   work.b_norms = pieces.take<int32_t>(b.images * plan.b_depth);
-  work.scratch = pieces.take<unsigned char>(plan.scratch_blocks * pair_state_bytes(plan.a_depth, plan.b_depth));
+  work.scratch =
+      pieces.take<unsigned char>(plan.scratch_blocks * pair_state_bytes(plan.a_depth, plan.b_depth));
   return work;
 }
 
-void launch_norms(const Descriptors& photos, int64_t depth, const int32_t* norms, Stream stream, const char* op) {
+void launch_norms(const Descriptors& photos, int64_t depth, const int32_t* norms, Stream stream,
+                  const char* op) {
   launch(op, stream, squared_norms, {ceil_div(photos.images * depth, 256)}, 256, 0, photos.data, photos.sizes,
          photos.images, photos.capacity, static_cast<int32_t>(depth), const_cast<int32_t*>(norms));
 }
@@ -70,8 +74,10 @@ void run(const Descriptors& a, const Descriptors& b, int64_t depth, const Worksp
   launch_norms(b, plan.b_depth, work.b_norms, stream, op);
   int resident = 0;
   check(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&resident, kernel, 32 * plan.warps,
-                                                      static_cast<size_t>(plan.shared)), op);
-  int64_t blocks = std::min<int64_t>(work.count, static_cast<int64_t>(std::max(resident, 1)) * multiprocessors(op));
+                                                      static_cast<size_t>(plan.shared)),
+        op);
+  int64_t blocks =
+      std::min<int64_t>(work.count, static_cast<int64_t>(std::max(resident, 1)) * multiprocessors(op));
   if (plan.scratch_blocks > 0) blocks = std::min(blocks, plan.scratch_blocks);
   launch(op, stream, kernel, {blocks}, 32 * plan.warps, plan.shared, work);
 }
@@ -84,8 +90,8 @@ size_t match_kernel_workspace(const Descriptors& a, const Descriptors& b, int64_
   return pieces.used();
 }
 
-void match_kernel(const Descriptors& a, const Descriptors& b, int64_t depth, float* scores, const Workspace& workspace,
-                  Stream stream) {
+void match_kernel(const Descriptors& a, const Descriptors& b, int64_t depth, float* scores,
+                  const Workspace& workspace, Stream stream) {
   run(a, b, depth, workspace, stream, "match_kernel", match_scores, [&](MatchWork& work) {
     work.mode = MatchMode::kAll;
     work.count = a.images * b.images;
@@ -102,8 +108,8 @@ void match_kernel_self(const Descriptors& photos, int64_t depth, float* scores, 
   });
 }
 
-void match_kernel_pairs(const Descriptors& a, const Descriptors& b, const int64_t* pairs, int64_t count, int64_t depth,
-                        float* scores, const Workspace& workspace, Stream stream) {
+void match_kernel_pairs(const Descriptors& a, const Descriptors& b, const int64_t* pairs, int64_t count,
+                        int64_t depth, float* scores, const Workspace& workspace, Stream stream) {
   run(a, b, depth, workspace, stream, "match_kernel", match_scores, [&](MatchWork& work) {
     work.mode = MatchMode::kPairs;
     work.pairs = pairs;
@@ -122,13 +128,13 @@ void mutual_matches_offsets(const Descriptors& a, const Descriptors& b, const in
     work.max_ratio = max_ratio;
     work.offsets = offsets;
   });
-  launch("mutual_matches", stream, counts_to_offsets, {1}, 1024, 1024 * static_cast<int64_t>(sizeof(int64_t)), offsets,
-         count);
+  launch("mutual_matches", stream, counts_to_offsets, {1}, 1024, 1024 * static_cast<int64_t>(sizeof(int64_t)),
+         offsets, count);
 }
 
 void mutual_matches_fill(const Descriptors& a, const Descriptors& b, const int64_t* pairs, int64_t count,
-                         int64_t depth, float max_ratio, const int64_t* offsets, int32_t* matches, float* ratios,
-                         const Workspace& workspace, Stream stream) {
+                         int64_t depth, float max_ratio, const int64_t* offsets, int32_t* matches,
+                         float* ratios, const Workspace& workspace, Stream stream) {
   run(a, b, depth, workspace, stream, "mutual_matches", match_lists<true>, [&](MatchWork& work) {
     work.mode = MatchMode::kPairs;
     work.pairs = pairs;

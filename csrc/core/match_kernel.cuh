@@ -13,6 +13,7 @@
 #pragma once
 
 #include "core/device.cuh"
+#include "core/match_kernel_keys.cuh"
 #include "core/match_kernel_score.h"
 
 namespace mirror {
@@ -23,87 +24,6 @@ constexpr int kTileColumns = 8;
 constexpr int kColumnBlock = 1024;
 constexpr int kMaxWarps = 8;
 constexpr int kDescriptorBytes = 128;
-
-// ---- keys -----------------------------------------------------------------------------------------------------------
-
-MIRROR_HOST_DEVICE inline uint32_t match_key(int32_t product, int index) {
-  return (static_cast<uint32_t>(product) << 11) + static_cast<uint32_t>(2047 - index);
-}
-
-MIRROR_HOST_DEVICE inline uint64_t widen_key(uint32_t key, int block_begin) {
-  const int index = block_begin + 2047 - static_cast<int>(key & 2047);
-  return key == 0 ? 0 : static_cast<uint64_t>(key >> 11) << 15 | static_cast<uint64_t>(32767 - index);
-}
-MIRROR_HOST_DEVICE inline int32_t key_index(uint64_t key) { return 32767 - static_cast<int32_t>(key & 32767); }
-MIRROR_HOST_DEVICE inline int32_t key_product(uint64_t key) { return static_cast<int32_t>(key >> 15); }
-
-template <class Key>
-struct TopTwo {
-  Key first, second;
-
-  MIRROR_HOST_DEVICE void insert(Key key) {
-    const Key beaten = first < key ? first : key;
-    first = first < key ? key : first;
-    second = second < beaten ? beaten : second;
-  }
-  MIRROR_HOST_DEVICE void merge(const TopTwo& other) {
-    insert(other.first);
-    second = second < other.second ? other.second : second;
-  }
-};
-
-MIRROR_HOST_DEVICE inline TopTwo<uint64_t> widen(const TopTwo<uint32_t>& keys, int block_begin) {
-  return {widen_key(keys.first, block_begin), widen_key(keys.second, block_begin)};
-}
-
-// ---- the list of pairs ----------------------------------------------------------------------------------------------
-
-enum class MatchMode : int { kAll, kSelf, kPairs };
-
-struct PairIndex {
-  int64_t a, b;
-};
-
-// The pairs a <= b of n photos, numbered 0 .. n (n + 1) / 2 - 1. Row r of the triangle and row n - 1 - r together have
-// n + 1 entries: no square root needed.
-MIRROR_HOST_DEVICE inline PairIndex triangle_pair(int64_t number, int64_t n) {
-  const int64_t row = number / (n + 1), place = number % (n + 1);
-  if (place < n - row) return {row, row + place};
-  const int64_t mirrored = n - 1 - row;
-  return {mirrored, mirrored + place - (n - row)};
-}
-
-struct MatchWork {
-  const uint8_t* a;  // [a_images, a_capacity, 128]
-  const uint8_t* b;
-  const int32_t* a_sizes;  // nullptr: a_depth
-  const int32_t* b_sizes;
-  const int32_t* a_norms;  // [a_images, a_depth]
-  const int32_t* b_norms;
-  int64_t a_capacity, b_capacity;
-  int32_t a_depth, b_depth;  // features that are read: min(depth, capacity)
-  MatchMode mode;
-  const int64_t* pairs;  // kPairs: [count, 2]
-  int64_t count;         // pairs
-  int64_t b_images;
-  float max_ratio;         // mutual matches only
-  unsigned char* scratch;  // nullptr: the state of a pair lies in shared memory
-  float* scores;           // kAll, kSelf: [a_images, b_images]; kPairs: [count]
-  int64_t* offsets;        // mutual matches: in the first pass out, counts [count]; in the second in, [count + 1]
-  int32_t* matches;
-  float* ratios;
-};
-
-MIRROR_HOST_DEVICE inline PairIndex pair_of(const MatchWork& work, int64_t number) {
-  if (work.mode == MatchMode::kPairs) return {work.pairs[2 * number], work.pairs[2 * number + 1]};
-  if (work.mode == MatchMode::kSelf) return triangle_pair(number, work.b_images);
-  return {number / work.b_images, number % work.b_images};
-}
-
-MIRROR_HOST_DEVICE inline int32_t size_of(const int32_t* sizes, int64_t image, int32_t depth) {
-  const int32_t size = sizes == nullptr ? depth : sizes[image];
-  return size < depth ? size : depth;
-}
 
 // ---- one pair -------------------------------------------------------------------------------------------------------
 
@@ -133,7 +53,8 @@ constexpr int kPartialBytes = kMaxWarps * kTileRows * static_cast<int>(sizeof(To
 constexpr int kFixedSharedBytes = kPartialBytes + kTileRows * static_cast<int>(sizeof(TopTwo<uint64_t>));
 
 MIRROR_HOST_DEVICE inline int64_t pair_state_bytes(int64_t a_depth, int64_t b_depth) {
-  const int64_t bytes = b_depth * static_cast<int64_t>(sizeof(TopTwo<uint64_t>)) + a_depth * static_cast<int64_t>(sizeof(RowBest));
+  const int64_t bytes = b_depth * static_cast<int64_t>(sizeof(TopTwo<uint64_t>)) +
+                        a_depth * static_cast<int64_t>(sizeof(RowBest));
   return (bytes + 15) / 16 * 16;
 }
 
@@ -166,7 +87,8 @@ __device__ inline void load_rows(const uint8_t* rows, int row, int count, int g,
 #pragma unroll
     for (int reg = 0; reg < 4; ++reg) {
       const int at = row + 16 * i + 8 * (reg & 1) + g;
-      const uint32_t* const words = reinterpret_cast<const uint32_t*>(rows + static_cast<int64_t>(at) * kDescriptorBytes + 16 * t);
+      const uint32_t* const words =
+          reinterpret_cast<const uint32_t*>(rows + static_cast<int64_t>(at) * kDescriptorBytes + 16 * t);
 #pragma unroll
       for (int s = 0; s < 4; ++s) {
         const int word = 2 * s + (reg >> 1);
@@ -207,8 +129,8 @@ __device__ inline TopTwo<uint32_t> reduce_columns(const TopTwo<uint32_t> (&best)
 
 // Columns [first, last) against 64 rows whose operands are in `a`; leaves the two largest keys of row 16 i + 8 h + g in
 // rows[2 i + h].
-__device__ inline void match_columns(const PairView& pair, const RowOperands& a, int row_begin, int first, int last,
-                                     TopTwo<uint64_t>* columns, TopTwo<uint32_t> (&rows)[8]) {
+__device__ inline void match_columns(const PairView& pair, const RowOperands& a, int row_begin, int first,
+                                     int last, TopTwo<uint64_t>* columns, TopTwo<uint32_t> (&rows)[8]) {
   const int lane = threadIdx.x & 31, g = lane >> 2, t = lane & 3;
   const int step = static_cast<int>(blockDim.x >> 5) * kTileColumns;
   int column = first + static_cast<int>(threadIdx.x >> 5) * kTileColumns;
@@ -304,8 +226,8 @@ MIRROR_HOST_DEVICE inline Match match_of_row(const PairView& pair, const PairSta
 // ---- kernels --------------------------------------------------------------------------------------------------------
 
 // |x|^2 of the features that are read, 0 beyond a photo's size. Thread = feature.
-static __global__ void squared_norms(const uint8_t* data, const int32_t* sizes, int64_t images, int64_t capacity, int32_t depth,
-                              int32_t* norms) {
+static __global__ void squared_norms(const uint8_t* data, const int32_t* sizes, int64_t images,
+                                     int64_t capacity, int32_t depth, int32_t* norms) {
   const int64_t number = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (number >= images * depth) return;
   const int64_t image = number / depth, row = number % depth;
@@ -314,7 +236,8 @@ static __global__ void squared_norms(const uint8_t* data, const int32_t* sizes, 
     const uint8_t* at = data + (image * capacity + row) * kDescriptorBytes;
     for (int i = 0; i < kDescriptorBytes; i += 16) {
       const uint4 v = __ldg(reinterpret_cast<const uint4*>(at + i));
-      sum += static_cast<int32_t>(__dp4a(v.x, v.x, 0u) + __dp4a(v.y, v.y, 0u) + __dp4a(v.z, v.z, 0u) + __dp4a(v.w, v.w, 0u));
+      sum += static_cast<int32_t>(__dp4a(v.x, v.x, 0u) + __dp4a(v.y, v.y, 0u) + __dp4a(v.z, v.z, 0u) +
+                                  __dp4a(v.w, v.w, 0u));
     }
   }
   norms[number] = sum;
@@ -386,7 +309,8 @@ __global__ void __launch_bounds__(32 * kMaxWarps) match_lists(MatchWork work) {
         const int row = begin + threadIdx.x;
         Match match = {false, 0, 1.0f, 1.0f};
         if (row < pair.rows) match = match_of_row(pair, state, row);
-        const bool keep = match.mutual && (match.row_ratio < work.max_ratio || match.column_ratio < work.max_ratio);
+        const bool keep =
+            match.mutual && (match.row_ratio < work.max_ratio || match.column_ratio < work.max_ratio);
         const unsigned kept = __ballot_sync(0xffffffffu, keep);
         if (lane == 0) warp_counts[warp] = __popc(kept);
         __syncthreads();

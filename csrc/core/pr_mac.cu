@@ -12,7 +12,8 @@ namespace {
 
 void check_regions(const char* op, const Regions& query, const Regions& target) {
   if (query.scalar == Scalar::kFloat64 || target.scalar == Scalar::kFloat64)
-    throw std::invalid_argument(std::string(op) + ": query: expected float32, float16 or bfloat16 on CUDA, got float64");
+    throw std::invalid_argument(std::string(op) +
+                                ": query: expected float32, float16 or bfloat16 on CUDA, got float64");
   if (query.scalar != target.scalar || query.channels != target.channels)
     throw std::invalid_argument(std::string(op) + ": target: expected the type and the channels of query");
   if (std::max(query.images, target.images) > INT32_MAX - kTileImages)
@@ -22,7 +23,8 @@ void check_regions(const char* op, const Regions& query, const Regions& target) 
 // The type that products are made of.
 Scalar engine_scalar(const Regions& regions, Precision precision, bool with_argmax) {
   if (with_argmax) return Scalar::kFloat32;
-  return precision == Precision::kBf16 && regions.scalar == Scalar::kFloat32 ? Scalar::kBFloat16 : regions.scalar;
+  return precision == Precision::kBf16 && regions.scalar == Scalar::kFloat32 ? Scalar::kBFloat16
+                                                                             : regions.scalar;
 }
 
 // Calls f(Storage()) with that type.
@@ -59,12 +61,14 @@ unsigned char* place_state(const Regions& target, Pieces& pieces, const char* op
 
 // ---- all pairs ------------------------------------------------------------------------------------------------------
 
-void all_pairs(const Regions& query, const Regions& target, bool self, Reduction reduction, Precision precision,
-               float* scores, int32_t* argmax, const Workspace& workspace, Stream stream) {
+void all_pairs(const Regions& query, const Regions& target, bool self, Reduction reduction,
+               Precision precision, float* scores, int32_t* argmax, const Workspace& workspace,
+               Stream stream) {
   constexpr const char* op = "pr_mac";
   check_regions(op, query, target);
   check(cudaGetLastError(), op);
-  if (argmax != nullptr) self = false;  // as on the CPU: indices are kept in one direction only, the bits are the same
+  if (argmax != nullptr)
+    self = false;  // as on the CPU: indices are kept in one direction only, the bits are the same
   with_storage(engine_scalar(query, precision, argmax != nullptr), [&](auto storage) {
     using Storage = decltype(storage);
     Pieces pieces(workspace, op);
@@ -123,8 +127,8 @@ void clear_lists(uint64_t* lists, int64_t count, Stream stream, const char* op) 
 
 void launch_read(const uint64_t* lists, int64_t count, Reduction reduction, float* values, int64_t* indices,
                  Stream stream, const char* op) {
-  launch(op, stream, read_lists, {ceil_div(count, 256)}, 256, 0, lists, count, higher_is_closer(reduction), values,
-         indices);
+  launch(op, stream, read_lists, {ceil_div(count, 256)}, 256, 0, lists, count, higher_is_closer(reduction),
+         values, indices);
 }
 
 // Strip by strip into the lists. Self-join: strips on and above the diagonal, each serving both directions.
@@ -144,11 +148,23 @@ void fill_lists(TileWork<Storage> work, bool self, int64_t k, const ListMemory& 
       work.opposite = work.triangle ? memory.strip : memory.opposite;
       work.opposite_stride = rows;
       launch_tiles(work, self, state, stream, op);
-      ListWork merge{memory.strip, columns, columns, nullptr, t, higher_is_closer(work.reduction),
-                     static_cast<int32_t>(k), memory.lists + q * k};
+      ListWork merge{memory.strip,
+                     columns,
+                     columns,
+                     nullptr,
+                     t,
+                     higher_is_closer(work.reduction),
+                     static_cast<int32_t>(k),
+                     memory.lists + q * k};
       launch_merge(merge, rows, stream, op);
       if (!self || q == t) continue;
-      merge = {memory.opposite, rows, rows, nullptr, q, higher_is_closer(work.reduction), static_cast<int32_t>(k),
+      merge = {memory.opposite,
+               rows,
+               rows,
+               nullptr,
+               q,
+               higher_is_closer(work.reduction),
+               static_cast<int32_t>(k),
                memory.lists + t * k};
       launch_merge(merge, columns, stream, op);
     }
@@ -167,10 +183,13 @@ void launch_rerank(const RerankWork& work, Stream stream, const char* op) {
 
 // ---- top-k, whole ---------------------------------------------------------------------------------------------------
 
-bool two_passes(const TopKOptions& options) { return options.precision == Precision::kBf16 && !options.certified; }
+bool two_passes(const TopKOptions& options) {
+  return options.precision == Precision::kBf16 && !options.certified;
+}
 
 int64_t kept_by_first_pass(const Regions& target, const TopKOptions& options) {
-  return two_passes(options) ? std::min(options.k + options.margin, std::max<int64_t>(target.images, 1)) : options.k;
+  return two_passes(options) ? std::min(options.k + options.margin, std::max<int64_t>(target.images, 1))
+                             : options.k;
 }
 
 Scalar first_scalar(const Regions& query, const TopKOptions& options) {
@@ -185,7 +204,8 @@ struct SecondPass {
   uint64_t* lists;      // [queries, k]
 };
 
-SecondPass place_second(const Regions& query, const Regions& target, int64_t kept, int64_t k, Pieces& pieces) {
+SecondPass place_second(const Regions& query, const Regions& target, int64_t kept, int64_t k,
+                        Pieces& pieces) {
   SecondPass second{place_sides<float>(query, target, pieces), nullptr, nullptr, nullptr};
   second.scores = pieces.take<float>(query.images * kept);
   second.candidates = pieces.take<int64_t>(query.images * kept);
@@ -193,24 +213,27 @@ SecondPass place_second(const Regions& query, const Regions& target, int64_t kep
   return second;
 }
 
-void score_again(const Regions& query, const Regions& target, Reduction reduction, const uint64_t* first, int64_t kept,
-                 int64_t k, const SecondPass& second, Stream stream, const char* op) {
+void score_again(const Regions& query, const Regions& target, Reduction reduction, const uint64_t* first,
+                 int64_t kept, int64_t k, const SecondPass& second, Stream stream, const char* op) {
   launch_read(first, query.images * kept, reduction, second.scores, second.candidates, stream, op);
   fill_sides(query, target, second.sides, reduction, stream, op);
-  launch_rerank({second.sides.query, second.sides.target, second.candidates, kept, reduction, second.scores}, stream, op);
+  launch_rerank({second.sides.query, second.sides.target, second.candidates, kept, reduction, second.scores},
+                stream, op);
   clear_lists(second.lists, query.images * k, stream, op);
-  launch_merge({second.scores, kept, kept, second.candidates, 0, higher_is_closer(reduction), static_cast<int32_t>(k),
-                second.lists}, query.images, stream, op);
+  launch_merge({second.scores, kept, kept, second.candidates, 0, higher_is_closer(reduction),
+                static_cast<int32_t>(k), second.lists},
+               query.images, stream, op);
 }
 
-void top_k(const Regions& query, const Regions& target, bool self, Reduction reduction, const TopKOptions& options,
-           float* values, int64_t* indices, const Workspace& workspace, Stream stream) {
+void top_k(const Regions& query, const Regions& target, bool self, Reduction reduction,
+           const TopKOptions& options, float* values, int64_t* indices, const Workspace& workspace,
+           Stream stream) {
   constexpr const char* op = "pr_mac_topk";
   check_regions(op, query, target);
   check(cudaGetLastError(), op);
   if (options.k < 0 || options.margin < 0)
-    throw std::invalid_argument(std::string(op) + ": k, margin: expected at least 0, got " + std::to_string(options.k) +
-                                " and " + std::to_string(options.margin));
+    throw std::invalid_argument(std::string(op) + ": k, margin: expected at least 0, got " +
+                                std::to_string(options.k) + " and " + std::to_string(options.margin));
   const int64_t kept = kept_by_first_pass(target, options), k = options.k;
   if (std::max(kept, k) > kMaxTopK)
     throw std::invalid_argument(std::string(op) + ": k: expected at most " + std::to_string(kMaxTopK) +
@@ -248,13 +271,13 @@ size_t pr_mac_workspace(const Regions& query, const Regions& target, Precision p
   return pieces.used();
 }
 
-void pr_mac(const Regions& query, const Regions& target, Reduction reduction, Precision precision, float* scores,
-            int32_t* argmax, const Workspace& workspace, Stream stream) {
+void pr_mac(const Regions& query, const Regions& target, Reduction reduction, Precision precision,
+            float* scores, int32_t* argmax, const Workspace& workspace, Stream stream) {
   all_pairs(query, target, false, reduction, precision, scores, argmax, workspace, stream);
 }
 
-void pr_mac_self(const Regions& images, Reduction reduction, Precision precision, float* scores, int32_t* argmax,
-                 const Workspace& workspace, Stream stream) {
+void pr_mac_self(const Regions& images, Reduction reduction, Precision precision, float* scores,
+                 int32_t* argmax, const Workspace& workspace, Stream stream) {
   all_pairs(images, images, true, reduction, precision, scores, argmax, workspace, stream);
 }
 

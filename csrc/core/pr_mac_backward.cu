@@ -10,11 +10,18 @@ namespace {
 constexpr int kThreads = 128;
 
 Side<float> side_of(const Regions& regions) {
-  return {static_cast<const float*>(regions.data), regions.sizes, nullptr, nullptr, regions.images,
-          static_cast<int32_t>(regions.capacity), static_cast<int32_t>(regions.channels)};
+  return {static_cast<const float*>(regions.data),
+          regions.sizes,
+          nullptr,
+          nullptr,
+          regions.images,
+          static_cast<int32_t>(regions.capacity),
+          static_cast<int32_t>(regions.channels)};
 }
 
-int64_t weight_count(const Regions& query, const Regions& target) { return query.images * target.images * query.capacity; }
+int64_t weight_count(const Regions& query, const Regions& target) {
+  return query.images * target.images * query.capacity;
+}
 
 }  // namespace
 
@@ -32,8 +39,15 @@ void pr_mac_backward(const Regions& query, const Regions& target, Reduction redu
     throw std::invalid_argument(std::string(op) + ": query: expected float32 on CUDA, got another type");
   check(cudaGetLastError(), op);
   Pieces pieces(workspace, op);
-  GradientWork work{side_of(query), side_of(target), reduction, grad, scores, argmax,
-                    pieces.take<float>(weight_count(query, target)), grad_query, grad_target};
+  GradientWork work{side_of(query),
+                    side_of(target),
+                    reduction,
+                    grad,
+                    scores,
+                    argmax,
+                    pieces.take<float>(weight_count(query, target)),
+                    grad_query,
+                    grad_target};
   const int64_t pairs = query.images * target.images, query_regions = query.images * query.capacity;
   const Grid target_blocks = {target.images, ceil_div(target.channels, kThreads)};
   if (query.capacity > 0)

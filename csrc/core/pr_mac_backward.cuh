@@ -61,7 +61,8 @@ static __global__ void gradient_weights(GradientWork work) {
   int32_t region = -1;  // the first with the largest product or distance
   float largest = 0;
   for (int32_t i = 0; i < regions; ++i) {
-    const float value = warp_product(work.query.row(q, i), work.target.row(t, match[i]), work.query.channels, is_distance(r));
+    const float value =
+        warp_product(work.query.row(q, i), work.target.row(t, match[i]), work.query.channels, is_distance(r));
     if (!decisive && lane == 0) weights[i] = over(grad, sqrtf(value));
     if (region >= 0 && !(value > largest)) continue;
     largest = value;
@@ -84,7 +85,8 @@ static __global__ void gradient_of_query(GradientWork work) {
     int64_t at = q * work.target.images * step + i;
     for (int64_t t = 0; t < work.target.images; ++t, at += step) {
       const float weight = work.weights[at];
-      if (weight != 0) pull(is_distance(work.reduction), weight, own[c], work.target.row(t, work.argmax[at])[c], &sum);
+      if (weight != 0)
+        pull(is_distance(work.reduction), weight, own[c], work.target.row(t, work.argmax[at])[c], &sum);
     }
     work.grad_query[(q * work.query.capacity + i) * work.query.channels + c] = sum;
   }
@@ -103,7 +105,8 @@ static __global__ void gradient_of_target(GradientWork work) {
       const float weight = work.weights[at];
       if (weight == 0) continue;
       const int32_t j = work.argmax[at];
-      pull(is_distance(work.reduction), weight, work.target.row(t, j)[c], work.query.row(q, i)[c], &out[static_cast<int64_t>(j) * channels]);
+      pull(is_distance(work.reduction), weight, work.target.row(t, j)[c], work.query.row(q, i)[c],
+           &out[static_cast<int64_t>(j) * channels]);
     }
 }
 

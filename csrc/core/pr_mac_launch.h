@@ -36,7 +36,8 @@ template <class Storage>
 void launch_tiles(TileWork<Storage> work, bool self, unsigned char* state, Stream stream, const char* op);
 
 template <class Engine, bool kSelf, bool kArgmax>
-void launch_engine(TileWork<typename Engine::Storage> work, unsigned char* state, Stream stream, const char* op) {
+void launch_engine(TileWork<typename Engine::Storage> work, unsigned char* state, Stream stream,
+                   const char* op) {
   const int64_t tiles = work.query_tiles() * work.target_tiles();
   if (tiles == 0) return;
   const TilePlan plan = tile_plan<Engine>(work.query.channels, work.target.capacity, kSelf, shared_limit(op));
@@ -50,7 +51,8 @@ void launch_engine(TileWork<typename Engine::Storage> work, unsigned char* state
 
 // Target regions in steps of 7 or 8: 35 regions are 5 steps of 7.
 template <class Storage, class Mma>
-void launch_tensor(const TileWork<Storage>& work, bool self, unsigned char* state, Stream stream, const char* op) {
+void launch_tensor(const TileWork<Storage>& work, bool self, unsigned char* state, Stream stream,
+                   const char* op) {
   const bool seven = steps_of(work.target.capacity, 8).each <= 7;
   if (self && seven)
     launch_engine<TensorEngine<Storage, Mma, 7>, true, false>(work, state, stream, op);

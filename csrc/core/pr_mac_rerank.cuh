@@ -9,7 +9,7 @@ namespace mirror {
 namespace cuda {
 
 constexpr int kRerankWarps = 8;
-constexpr int kRerankChunk = 32;                  // channels
+constexpr int kRerankChunk = 32;                   // channels
 constexpr int kRerankRow = kRerankChunk * 4 + 16;  // bytes, padded against bank conflicts
 
 struct RerankWork {
@@ -38,13 +38,15 @@ __device__ inline void copy_regions(const Side<float>& side, int64_t image, int 
 }
 
 template <int kMi, int kNj>
-__device__ inline void multiply_chunk(const unsigned char* rows, const unsigned char* columns, float (&acc)[kMi][kNj]) {
+__device__ inline void multiply_chunk(const unsigned char* rows, const unsigned char* columns,
+                                      float (&acc)[kMi][kNj]) {
   const int y = threadIdx.x >> 2 & 7, x = threadIdx.x & 3;
 #pragma unroll 1
   for (int unit = 0; unit < kRerankChunk / 4; ++unit) {
     float4 a[kMi];
 #pragma unroll
-    for (int i = 0; i < kMi; ++i) a[i] = *reinterpret_cast<const float4*>(rows + (8 * i + y) * kRerankRow + 16 * unit);
+    for (int i = 0; i < kMi; ++i)
+      a[i] = *reinterpret_cast<const float4*>(rows + (8 * i + y) * kRerankRow + 16 * unit);
 #pragma unroll
     for (int j = 0; j < kNj; ++j) {
       const float4 b = *reinterpret_cast<const float4*>(columns + (4 * j + x) * kRerankRow + 16 * unit);
@@ -69,7 +71,8 @@ __global__ void __launch_bounds__(32 * kRerankWarps, 2) rerank_candidates(Rerank
   const int32_t query_size = work.query.size(q), target_size = t < 0 ? 0 : work.target.size(t);
   unsigned char* const rows = shared_memory();
   unsigned char* const columns = rows + (kRows + warp * kColumns) * kRerankRow;
-  float* const values = reinterpret_cast<float*>(rows + (kRows + kRerankWarps * kColumns) * kRerankRow) + warp * kRows;
+  float* const values =
+      reinterpret_cast<float*>(rows + (kRows + kRerankWarps * kColumns) * kRerankRow) + warp * kRows;
 
   float sum = fold_start(work.reduction);  // lane 0's counts
   for (int first_row = 0; first_row < query_size; first_row += kRows) {
@@ -90,7 +93,8 @@ __global__ void __launch_bounds__(32 * kRerankWarps, 2) rerank_candidates(Rerank
 #pragma unroll
       for (int j = 0; j < kNj; ++j) {
         const int region = first_column + 4 * j + x;
-        const float bias = region < target_size ? work.target.bias[t * work.target.capacity + region] : INFINITY;
+        const float bias =
+            region < target_size ? work.target.bias[t * work.target.capacity + region] : INFINITY;
 #pragma unroll
         for (int i = 0; i < kMi; ++i) best[i] = fmaxf(best[i], acc[i][j] - bias);
       }
@@ -101,17 +105,19 @@ __global__ void __launch_bounds__(32 * kRerankWarps, 2) rerank_candidates(Rerank
       best[i] = fmaxf(best[i], __shfl_xor_sync(0xffffffffu, best[i], 2));
       const int region = first_row + 8 * i + y;
       if (x == 0 && region < query_size && t >= 0)
-        values[8 * i + y] = region_value(work.reduction, work.query, q, region, work.target, t, {best[i], 0}).value;
+        values[8 * i + y] =
+            region_value(work.reduction, work.query, q, region, work.target, t, {best[i], 0}).value;
     }
     __syncwarp();
     if (lane == 0 && t >= 0)
-      for (int r = 0; r < kRows && first_row + r < query_size; ++r) sum = fold_add(work.reduction, sum, values[r]);
+      for (int r = 0; r < kRows && first_row + r < query_size; ++r)
+        sum = fold_add(work.reduction, sum, values[r]);
     __syncwarp();
   }
   if (lane == 0 && place < work.count)
-    work.scores[q * work.count + place] = t >= 0                             ? fold_finish(work.reduction, sum, query_size)
+    work.scores[q * work.count + place] = t >= 0 ? fold_finish(work.reduction, sum, query_size)
                                           : !is_distance(work.reduction) ? -INFINITY
-                                                                             : INFINITY;
+                                                                         : INFINITY;
 }
 
 }  // namespace cuda

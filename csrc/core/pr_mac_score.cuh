@@ -50,7 +50,9 @@ struct Convert;
 template <>
 struct Convert<float> {
   template <class From>
-  MIRROR_HOST_DEVICE static float from(From x) { return to_float(x); }
+  MIRROR_HOST_DEVICE static float from(From x) {
+    return to_float(x);
+  }
 };
 template <>
 struct Convert<BFloat16> {
@@ -89,7 +91,8 @@ template <class Storage>
 MIRROR_HOST_DEVICE inline double squared_norm(const Storage* x, int32_t channels) {
   double sum[4] = {0, 0, 0, 0};
   for (int32_t c = 0; c < channels; c += 4)
-    for (int i = 0; i < 4; ++i) sum[i] += static_cast<double>(to_float(x[c + i])) * static_cast<double>(to_float(x[c + i]));
+    for (int i = 0; i < 4; ++i)
+      sum[i] += static_cast<double>(to_float(x[c + i])) * static_cast<double>(to_float(x[c + i]));
   return (sum[0] + sum[1]) + (sum[2] + sum[3]);
 }
 
@@ -101,7 +104,7 @@ struct RegionValue {
 // The closest region by differences; +inf without regions. A rare case, kept out of the kernels' registers.
 template <class Storage>
 MIRROR_HOST_DEVICE MIRROR_NOINLINE RegionValue direct_squared_distance(const Storage* x, const Storage* rows,
-                                                                      int32_t regions, int32_t channels) {
+                                                                       int32_t regions, int32_t channels) {
   double least = INFINITY;
   int32_t closest = 0;
   for (int32_t j = 0; j < regions; ++j) {
@@ -120,23 +123,26 @@ MIRROR_HOST_DEVICE MIRROR_NOINLINE RegionValue direct_squared_distance(const Sto
 
 // ---- scores ---------------------------------------------------------------------------------------------------------
 
-MIRROR_HOST_DEVICE inline bool is_distance(Reduction r) { return r != Reduction::kCosine && r != Reduction::kBest; }
+MIRROR_HOST_DEVICE inline bool is_distance(Reduction r) {
+  return r != Reduction::kCosine && r != Reduction::kBest;
+}
 
 // Below this share of |q|^2 the formula |q|^2 - 2 (q.t - |t|^2 / 2) has lost too many digits.
 constexpr float kCancelled = 1.0f / 64;
 
 // The similarity or squared distance of a region, from its largest q.t - bias and where that was.
 template <class Storage>
-MIRROR_HOST_DEVICE inline RegionValue region_value(Reduction reduction, const Side<Storage>& own, int64_t own_image,
-                                                   int32_t region, const Side<Storage>& other, int64_t other_image,
+MIRROR_HOST_DEVICE inline RegionValue region_value(Reduction reduction, const Side<Storage>& own,
+                                                   int64_t own_image, int32_t region,
+                                                   const Side<Storage>& other, int64_t other_image,
                                                    RegionValue best) {
   if (!is_distance(reduction)) return best;
   const float norm = own.norms[own_image * own.capacity + region];
   const float d = norm - 2 * best.value;
   const float clamped = d < 0 ? 0.0f : d;
   if (!(clamped < norm * kCancelled)) return {clamped, best.region};
-  return direct_squared_distance(own.row(own_image, region), other.row(other_image, 0), other.size(other_image),
-                                 own.channels);
+  return direct_squared_distance(own.row(own_image, region), other.row(other_image, 0),
+                                 other.size(other_image), own.channels);
 }
 
 MIRROR_HOST_DEVICE inline float fold_start(Reduction r) { return r == Reduction::kBest ? -INFINITY : 0.0f; }

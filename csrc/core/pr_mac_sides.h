@@ -29,7 +29,8 @@ inline int32_t padded_channels(int64_t channels) {
 
 template <class Storage>
 bool usable_in_place(const Regions& regions) {
-  return regions.scalar == ScalarOf<Storage>::kScalar && padded_channels(regions.channels) == regions.channels &&
+  return regions.scalar == ScalarOf<Storage>::kScalar &&
+         padded_channels(regions.channels) == regions.channels &&
          reinterpret_cast<uintptr_t>(regions.data) % 16 == 0;
 }
 
@@ -53,9 +54,9 @@ Side<Storage> place_side(const Regions& regions, Pieces& pieces) {
 template <class In, class Out>
 void launch_pack(const Regions& regions, const Side<Out>& side, Stream stream, const char* op) {
   const int64_t elements = side.images * side.capacity * side.channels;
-  launch(op, stream, pack_rows<In, Out>, {ceil_div(elements, 256)}, 256, 0, static_cast<const In*>(regions.data),
-         side.images * side.capacity, static_cast<int32_t>(regions.channels), side.channels,
-         const_cast<Out*>(side.rows));
+  launch(op, stream, pack_rows<In, Out>, {ceil_div(elements, 256)}, 256, 0,
+         static_cast<const In*>(regions.data), side.images * side.capacity,
+         static_cast<int32_t>(regions.channels), side.channels, const_cast<Out*>(side.rows));
 }
 
 template <class Storage>
@@ -84,7 +85,8 @@ inline void pack(const Regions& regions, const Side<Float16>& side, Stream strea
 
 // Fills what place_side() took.
 template <class Storage>
-void fill_side(const Regions& regions, const Side<Storage>& side, Reduction reduction, Stream stream, const char* op) {
+void fill_side(const Regions& regions, const Side<Storage>& side, Reduction reduction, Stream stream,
+               const char* op) {
   const int64_t rows = side.images * side.capacity;
   if (!usable_in_place<Storage>(regions)) pack(regions, side, stream, op);
   launch(op, stream, measure_regions<Storage>, {ceil_div(rows, 128)}, 128, 0, side, is_distance(reduction),

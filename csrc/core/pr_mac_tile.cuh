@@ -18,15 +18,11 @@
 // group, one float4 per target region and thread: `state`, thread-private, in shared or (too many regions) global memory.
 #pragma once
 
-#include "core/pr_mac_score.cuh"
+#include "core/pr_mac_engines.cuh"
 
 namespace mirror {
 namespace cuda {
 
-constexpr int kTileImages = 32;
-constexpr int kTileThreads = 256;
-constexpr int kChunk = 32;      // channels
-constexpr int kRowRegions = 4;  // query regions of a group
 constexpr int kSuperRows = 8;
 
 // ---- which block does what ------------------------------------------------------------------------------------------
@@ -37,7 +33,8 @@ struct TileIndex {
 
 // Blocks are numbered along columns of 8 tiles, so that those which run at the same time share their vectors in L2.
 MIRROR_HOST_DEVICE inline TileIndex tile_of(int64_t number, int64_t query_tiles, int64_t target_tiles) {
-  const int64_t super = number / (kSuperRows * target_tiles), rest = number - super * kSuperRows * target_tiles;
+  const int64_t super = number / (kSuperRows * target_tiles),
+                rest = number - super * kSuperRows * target_tiles;
   const int64_t left = query_tiles - super * kSuperRows, rows = left < kSuperRows ? left : kSuperRows;
   return {super * kSuperRows + rest % rows, rest / rows};
 }
@@ -56,114 +53,26 @@ struct TileWork {
   Side<Storage> query, target;
   Reduction reduction;
   int64_t query_begin, query_end, target_begin, target_end;  // images; the begins are multiples of 32
-  float* scores;             // score(q, t) at [(q - query_begin) * stride + t - target_begin]
+  float* scores;  // score(q, t) at [(q - query_begin) * stride + t - target_begin]
   int64_t stride;
-  float* opposite;           // kSelf: score(t, q) at [(t - target_begin) * opposite_stride + q - query_begin]
+  float* opposite;  // kSelf: score(t, q) at [(t - target_begin) * opposite_stride + q - query_begin]
   int64_t opposite_stride;
-  bool triangle;             // kSelf: both ranges are the same; pairs below the diagonal are served from above it
-  int32_t* argmax;           // kArgmax: [query.images, target.images, query.capacity]
-  unsigned char* state;      // kSelf: nullptr: in shared memory
-  int32_t a_slots;           // chunks of query rows that shared memory holds: all of a group, or one per stage
+  bool triangle;         // kSelf: both ranges are the same; pairs below the diagonal are served from above it
+  int32_t* argmax;       // kArgmax: [query.images, target.images, query.capacity]
+  unsigned char* state;  // kSelf: nullptr: in shared memory
+  int32_t a_slots;       // chunks of query rows that shared memory holds: all of a group, or one per stage
 
-  MIRROR_HOST_DEVICE int64_t query_tiles() const { return (query_end - query_begin + kTileImages - 1) / kTileImages; }
-  MIRROR_HOST_DEVICE int64_t target_tiles() const { return (target_end - target_begin + kTileImages - 1) / kTileImages; }
+  MIRROR_HOST_DEVICE int64_t query_tiles() const {
+    return (query_end - query_begin + kTileImages - 1) / kTileImages;
+  }
+  MIRROR_HOST_DEVICE int64_t target_tiles() const {
+    return (target_end - target_begin + kTileImages - 1) / kTileImages;
+  }
 };
 
 MIRROR_HOST_DEVICE inline int64_t state_bytes(int32_t target_capacity) {
   return static_cast<int64_t>(target_capacity) * kTileThreads * static_cast<int64_t>(sizeof(float4));
 }
-
-// ---- engines --------------------------------------------------------------------------------------------------------
-
-// Products on the tensor cores. Warp (r, c) of 2 x 4 owns query images 16 r .. and target images 8 c ..; lane (g, t) owns
-// queries g and g + 8 of these and targets 2 t and 2 t + 1, as the accumulators of m16n8k16 lie.
-// A row of a chunk has 64 bytes, four units of 16. Eight rows at once are read by a matrix load, and unit u of row r lies
-// at place u ^ (r / 2 % 4), so that these eight units are in different banks.
-template <class StorageType, class Mma, int kRegions>
-struct TensorEngine {
-  using Storage = StorageType;
-  static constexpr int kColumnRegions = kRegions;
-  static constexpr int kStages = 4;
-  static constexpr int kRowBytes = 64;
-
-  static __device__ int place(int row, int unit) { return row * kRowBytes + 16 * (unit ^ (row >> 1 & 3)); }
-  static __device__ int query_slot(int h) { return 16 * (threadIdx.x >> 7) + (threadIdx.x >> 2 & 7) + 8 * h; }
-  static __device__ int target_slot(int e) { return 8 * (threadIdx.x >> 5 & 3) + 2 * (threadIdx.x & 3) + e; }
-
-  template <bool kFull>
-  static __device__ void multiply(const unsigned char* a, const unsigned char* b, int mi, int nj,
-                                  float (&acc)[kRowRegions][kRegions][4]) {
-    const int lane = threadIdx.x & 31;
-    const unsigned char* const column = b + place(8 * (threadIdx.x >> 5 & 3) + (lane & 7), lane >> 3);
-    const unsigned char* const row[2] = {a + place(16 * (threadIdx.x >> 7) + (lane & 15), lane >> 4),
-                                         a + place(16 * (threadIdx.x >> 7) + (lane & 15), 2 + (lane >> 4))};
-    constexpr int kRegionBytes = kTileImages * kRowBytes;
-    uint32_t columns[kRegions][4];
-#pragma unroll
-    for (int j = 0; j < kRegions; ++j) load_matrices(column + j * kRegionBytes, columns[j]);
-#pragma unroll
-    for (int i = 0; i < kRowRegions; ++i) {
-      if (!kFull && i >= mi) break;
-#pragma unroll
-      for (int s = 0; s < 2; ++s) {
-        uint32_t rows[4];
-        load_matrices(row[s] + i * kRegionBytes, rows);
-#pragma unroll
-        for (int j = 0; j < kRegions; ++j)
-          if (kFull || j < nj) Mma::multiply(acc[i][j], rows, columns[j][2 * s], columns[j][2 * s + 1]);
-      }
-    }
-  }
-};
-
-// Products by float32 FMAs. Thread (y, x) of 16 x 16 owns queries y and y + 16, targets x and x + 16. A row of a chunk
-// has 128 bytes and 16 of padding: 8 lanes with 8 rows then read from all banks.
-struct FloatEngine {
-  using Storage = float;
-  static constexpr int kColumnRegions = 4;
-  static constexpr int kStages = 2;
-  static constexpr int kRowBytes = 144;
-
-  static __device__ int place(int row, int unit) { return row * kRowBytes + 16 * unit; }
-  static __device__ int query_slot(int h) { return (threadIdx.x >> 4) + 16 * h; }
-  static __device__ int target_slot(int e) { return (threadIdx.x & 15) + 16 * e; }
-
-  static __device__ float4 load(const unsigned char* rows, int row, int unit) {
-    return *reinterpret_cast<const float4*>(rows + place(row, unit));
-  }
-
-  template <bool kFull>
-  static __device__ void multiply(const unsigned char* a, const unsigned char* b, int mi, int nj,
-                                  float (&acc)[kRowRegions][kColumnRegions][4]) {
-#pragma unroll 1
-    for (int unit = 0; unit < kChunk / 4; ++unit) {
-      float4 columns[kColumnRegions][2];
-#pragma unroll
-      for (int j = 0; j < kColumnRegions; ++j)
-#pragma unroll
-        for (int e = 0; e < 2; ++e) columns[j][e] = load(b, j * kTileImages + target_slot(e), unit);
-#pragma unroll
-      for (int i = 0; i < kRowRegions; ++i) {
-        if (!kFull && i >= mi) break;
-#pragma unroll
-        for (int h = 0; h < 2; ++h) {
-          const float4 row = load(a, i * kTileImages + query_slot(h), unit);
-#pragma unroll
-          for (int j = 0; j < kColumnRegions; ++j)
-#pragma unroll
-            for (int e = 0; e < 2; ++e) {
-              if (!kFull && j >= nj) continue;
-              float& sum = acc[i][j][2 * h + e];
-              sum = fmaf(row.x, columns[j][e].x, sum);
-              sum = fmaf(row.y, columns[j][e].y, sum);
-              sum = fmaf(row.z, columns[j][e].z, sum);
-              sum = fmaf(row.w, columns[j][e].w, sum);
-            }
-        }
-      }
-    }
-  }
-};
 
 template <class Engine>
 MIRROR_HOST_DEVICE inline int64_t tile_shared_bytes(int32_t a_slots) {
@@ -200,7 +109,8 @@ __device__ inline void copy_chunk(const Side<Storage>& side, int64_t image, int3
     const int64_t from = image + row % kTileImages;
     const bool valid = from < side.images && region < side.capacity;
     const unsigned char* address = reinterpret_cast<const unsigned char*>(side.rows);
-    if (valid) address = reinterpret_cast<const unsigned char*>(side.row(from, region) + chunk * kChunk) + 16 * unit;
+    if (valid)
+      address = reinterpret_cast<const unsigned char*>(side.row(from, region) + chunk * kChunk) + 16 * unit;
     copy_async(to + Engine::place(row, unit), address, valid);
   }
 }
@@ -209,7 +119,8 @@ __device__ inline void copy_chunk(const Side<Storage>& side, int64_t image, int3
 
 template <class Storage>
 __device__ inline float bias_of(const Side<Storage>& side, int64_t image, int32_t region) {
-  return image < side.images && region < side.capacity ? __ldg(side.bias + image * side.capacity + region) : INFINITY;
+  return image < side.images && region < side.capacity ? __ldg(side.bias + image * side.capacity + region)
+                                                       : INFINITY;
 }
 
 template <class Engine, bool kSelf, bool kArgmax>
@@ -222,7 +133,7 @@ struct TileThread {
   int32_t first_query, first_target;
   float4* state;
   float sums[4];
-  float best[kMi][4];                    // of the group's regions
+  float best[kMi][4];  // of the group's regions
   int32_t index[kArgmax ? kMi : 1][4];
 
   __device__ TileThread(const TileWork<Storage>& tile_work, int32_t query, int32_t target, float4* own_state)
@@ -252,12 +163,14 @@ struct TileThread {
 #pragma unroll
       for (int i = 0; i < kMi; ++i)
 #pragma unroll
-        for (int h = 0; h < 2; ++h) row_bias[kSelf ? i : 0][h] = i < mi ? bias_of(work.query, query(h), row + i) : INFINITY;
+        for (int h = 0; h < 2; ++h)
+          row_bias[kSelf ? i : 0][h] = i < mi ? bias_of(work.query, query(h), row + i) : INFINITY;
     }
 #pragma unroll
     for (int j = 0; j < kNj; ++j) {
       if (j >= nj) break;
-      const float bias[2] = {bias_of(work.target, target(0), column + j), bias_of(work.target, target(1), column + j)};
+      const float bias[2] = {bias_of(work.target, target(0), column + j),
+                             bias_of(work.target, target(1), column + j)};
       float column_best[4] = {-INFINITY, -INFINITY, -INFINITY, -INFINITY};
 #pragma unroll
       for (int i = 0; i < kMi; ++i)
@@ -278,12 +191,15 @@ struct TileThread {
     float4 held = make_float4(value[0], value[1], value[2], value[3]);
     if (merge) {
       const float4 before = *at;
-      held = make_float4(fmaxf(held.x, before.x), fmaxf(held.y, before.y), fmaxf(held.z, before.z), fmaxf(held.w, before.w));
+      held = make_float4(fmaxf(held.x, before.x), fmaxf(held.y, before.y), fmaxf(held.z, before.z),
+                         fmaxf(held.w, before.w));
     }
     *at = held;
   }
 
-  __device__ bool wanted(int x) const { return query(x >> 1) < work.query_end && target(x & 1) < work.target_end; }
+  __device__ bool wanted(int x) const {
+    return query(x >> 1) < work.query_end && target(x & 1) < work.target_end;
+  }
 
   // The maxima of the group's regions are complete.
   __device__ void end_group(int32_t row, int mi) {

@@ -36,9 +36,10 @@ __device__ inline void sort_keys(uint64_t* keys, int32_t width) {
 }
 
 struct ListWork {
-  const float* scores;        // [queries, stride]
-  int64_t stride, count;      // scores of a query: `count`
-  const int64_t* candidates;  // their target images [queries, count], -1: none; nullptr: first_target, + 1, ...
+  const float* scores;    // [queries, stride]
+  int64_t stride, count;  // scores of a query: `count`
+  const int64_t*
+      candidates;  // their target images [queries, count], -1: none; nullptr: first_target, + 1, ...
   int64_t first_target;
   bool higher_is_closer;
   int32_t k;
@@ -60,7 +61,8 @@ static __global__ void __launch_bounds__(kListThreads) merge_lists(ListWork work
     const int64_t i = begin + threadIdx.x, at = blockIdx.x * work.stride + i;
     uint64_t key = 0;
     if (i < work.count) {
-      const int64_t target = work.candidates == nullptr ? work.first_target + i : work.candidates[blockIdx.x * work.count + i];
+      const int64_t target =
+          work.candidates == nullptr ? work.first_target + i : work.candidates[blockIdx.x * work.count + i];
       if (target >= 0) key = rank_key(work.scores[at], static_cast<uint32_t>(target), work.higher_is_closer);
     }
     if (key > last) keys[atomicAdd(filled, 1)] = key;
@@ -79,7 +81,8 @@ static __global__ void __launch_bounds__(kListThreads) merge_lists(ListWork work
 }
 
 // Lists to values and indices; the tail of a list that is not full: the worst score and -1. Thread = entry.
-static __global__ void read_lists(const uint64_t* lists, int64_t count, bool higher_is_closer, float* values, int64_t* indices) {
+static __global__ void read_lists(const uint64_t* lists, int64_t count, bool higher_is_closer, float* values,
+                                  int64_t* indices) {
   const int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (i >= count) return;
   const uint64_t key = lists[i];

@@ -15,8 +15,8 @@ size_t similarity_support_workspace(int64_t total) {
 
 void similarity_support(const Keypoints& a, const Keypoints& b, const int64_t* pairs, int64_t count,
                         const int32_t* matches, const float* ratios, const int64_t* offsets, int64_t total,
-                        const SupportOptions& options, float* evidence, uint8_t* good, const Workspace& workspace,
-                        Stream stream) {
+                        const SupportOptions& options, float* evidence, uint8_t* good,
+                        const Workspace& workspace, Stream stream) {
   constexpr const char* op = "similarity_support";
   check(cudaGetLastError(), op);
   Pieces pieces(workspace, op);

@@ -36,7 +36,8 @@ static __global__ void __launch_bounds__(256) count_support(SupportWork work) {
   for (int64_t m = threadIdx.x; m < count; m += blockDim.x) {
     const LocatedMatch own = located[m];
     int32_t supporters = 0;
-    for (int64_t n = 0; n < count; ++n) supporters += n != m && supports(own, located[n], work.options, diagonal);
+    for (int64_t n = 0; n < count; ++n)
+      supporters += n != m && supports(own, located[n], work.options, diagonal);
     work.supporters[begin + m] = supporters;
     if (work.good != nullptr) work.good[begin + m] = count >= 2 && supporters >= enough;
   }

@@ -56,8 +56,8 @@ static MIRROR_HOST_DEVICE inline LocatedMatch locate(const float* p, const float
 }
 
 // u, v: the offset of one match from another in photo a and b. Does R u agree with v?
-static MIRROR_HOST_DEVICE inline bool predicts(double cosine, double sine, double ux, double uy, double vx, double vy,
-                                               double tolerance, double near) {
+static MIRROR_HOST_DEVICE inline bool predicts(double cosine, double sine, double ux, double uy, double vx,
+                                               double vy, double tolerance, double near) {
   const double px = cosine * ux - sine * uy, py = sine * ux + cosine * uy;
   const double ex = px - vx, ey = py - vy;
   const double predicted = px * px + py * py, observed = vx * vx + vy * vy;

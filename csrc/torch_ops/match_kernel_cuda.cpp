@@ -14,9 +14,9 @@ Tensor match_kernel(const Tensor& descriptors, const OptionalTensor& sizes, cons
   constexpr const char* op = "match_kernel";
   Inputs in(op, descriptors);
   CudaCall call(descriptors);
-  const MatchArguments args = bindings::match_arguments(
-      op, in("descriptors", descriptors), in("sizes", sizes), in("other", other), in("other_sizes", other_sizes),
-      in("pairs", pairs), depth);
+  const MatchArguments args =
+      bindings::match_arguments(op, in("descriptors", descriptors), in("sizes", sizes), in("other", other),
+                                in("other_sizes", other_sizes), in("pairs", pairs), depth);
   const cuda::Workspace workspace = call.workspace(cuda::match_kernel_workspace(args.a, args.b, depth));
   if (args.pairs != nullptr) {
     const Tensor scores = make(descriptors, {args.count}, ScalarType::Float);
@@ -33,19 +33,20 @@ Tensor match_kernel(const Tensor& descriptors, const OptionalTensor& sizes, cons
 }
 
 std::tuple<Tensor, Tensor, Tensor> mutual_matches(const Tensor& descriptors, const OptionalTensor& sizes,
-                                                  const OptionalTensor& other, const OptionalTensor& other_sizes,
-                                                  const Tensor& pairs, int64_t depth, double max_ratio) {
+                                                  const OptionalTensor& other,
+                                                  const OptionalTensor& other_sizes, const Tensor& pairs,
+                                                  int64_t depth, double max_ratio) {
   constexpr const char* op = "mutual_matches";
   Inputs in(op, descriptors);
   CudaCall call(descriptors);
-  const MatchArguments args = bindings::match_arguments(
-      op, in("descriptors", descriptors), in("sizes", sizes), in("other", other), in("other_sizes", other_sizes),
-      in("pairs", pairs), depth);
+  const MatchArguments args =
+      bindings::match_arguments(op, in("descriptors", descriptors), in("sizes", sizes), in("other", other),
+                                in("other_sizes", other_sizes), in("pairs", pairs), depth);
   const float below = static_cast<float>(max_ratio);
   const cuda::Workspace workspace = call.workspace(cuda::match_kernel_workspace(args.a, args.b, depth));
   const Tensor offsets = make(descriptors, {args.count + 1}, ScalarType::Long);
-  cuda::mutual_matches_offsets(args.a, args.b, args.pairs, args.count, depth, below, data<int64_t>(offsets), workspace,
-                               call.stream());
+  cuda::mutual_matches_offsets(args.a, args.b, args.pairs, args.count, depth, below, data<int64_t>(offsets),
+                               workspace, call.stream());
   const int64_t total = cuda::read_back(data<int64_t>(offsets) + args.count, call.stream());
   const Tensor matches = make(descriptors, {total, 2}, ScalarType::Int);
   const Tensor ratios = make(descriptors, {total, 2}, ScalarType::Float);

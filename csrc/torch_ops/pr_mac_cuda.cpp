@@ -10,9 +10,10 @@ namespace {
 
 using bindings::RegionArguments;
 
-std::tuple<Tensor, Tensor> pr_mac(const Tensor& query, const OptionalTensor& target, const OptionalTensor& query_sizes,
-                                  const OptionalTensor& target_sizes, const std::string& reduction,
-                                  const std::string& precision, bool with_argmax) {
+std::tuple<Tensor, Tensor> pr_mac(const Tensor& query, const OptionalTensor& target,
+                                  const OptionalTensor& query_sizes, const OptionalTensor& target_sizes,
+                                  const std::string& reduction, const std::string& precision,
+                                  bool with_argmax) {
   constexpr const char* op = "pr_mac";
   Inputs in(op, query);
   CudaCall call(query);
@@ -22,12 +23,14 @@ std::tuple<Tensor, Tensor> pr_mac(const Tensor& query, const OptionalTensor& tar
   const Precision chosen = bindings::precision_of(op, precision);
   const int64_t images = args.query.images, targets = args.target.images;
   const Tensor scores = make(query, {images, targets}, ScalarType::Float);
-  const Tensor argmax = make(query, {images, targets, with_argmax ? args.query.capacity : 0}, ScalarType::Int);
+  const Tensor argmax =
+      make(query, {images, targets, with_argmax ? args.query.capacity : 0}, ScalarType::Int);
   int32_t* const matched = with_argmax ? data<int32_t>(argmax) : nullptr;
   const cuda::Workspace workspace =
       call.workspace(cuda::pr_mac_workspace(args.query, args.target, chosen, with_argmax));
   if (args.self)
-    cuda::pr_mac_self(args.query, args.reduction, chosen, data<float>(scores), matched, workspace, call.stream());
+    cuda::pr_mac_self(args.query, args.reduction, chosen, data<float>(scores), matched, workspace,
+                      call.stream());
   else
     cuda::pr_mac(args.query, args.target, args.reduction, chosen, data<float>(scores), matched, workspace,
                  call.stream());
@@ -35,34 +38,38 @@ std::tuple<Tensor, Tensor> pr_mac(const Tensor& query, const OptionalTensor& tar
 }
 
 std::tuple<Tensor, Tensor> pr_mac_backward(const Tensor& grad, const Tensor& query, const Tensor& target,
-                                           const OptionalTensor& query_sizes, const OptionalTensor& target_sizes,
-                                           const Tensor& scores, const Tensor& argmax, const std::string& reduction) {
+                                           const OptionalTensor& query_sizes,
+                                           const OptionalTensor& target_sizes, const Tensor& scores,
+                                           const Tensor& argmax, const std::string& reduction) {
   constexpr const char* op = "pr_mac_backward";
   Inputs in(op, query);
   CudaCall call(query);
   const Array q = in("query", query);
-  const RegionArguments args = bindings::region_arguments(
-      op, q, in("target", target), in("query_sizes", query_sizes), in("target_sizes", target_sizes), reduction);
+  const RegionArguments args =
+      bindings::region_arguments(op, q, in("target", target), in("query_sizes", query_sizes),
+                                 in("target_sizes", target_sizes), reduction);
   const Array g = in("grad", grad), s = in("scores", scores), a = in("argmax", argmax);
   const std::string pairs = std::to_string(args.query.images) + ", " + std::to_string(args.target.images);
   bindings::expect(op, "query", q, {DType::kFloat32}, "[Q, R, C]");
   bindings::expect(op, "grad", g, {DType::kFloat32}, "[" + pairs + "]");
   bindings::expect(op, "scores", s, {DType::kFloat32}, "[" + pairs + "]");
-  bindings::expect(op, "argmax", a, {DType::kInt32}, "[" + pairs + ", " + std::to_string(args.query.capacity) + "]");
+  bindings::expect(op, "argmax", a, {DType::kInt32},
+                   "[" + pairs + ", " + std::to_string(args.query.capacity) + "]");
   const auto like = [&query](const Regions& x) {
     return make(query, {x.images, x.capacity, x.channels}, ScalarType::Float);
   };
   const Tensor grad_query = like(args.query), grad_target = like(args.target);
-  cuda::pr_mac_backward(args.query, args.target, args.reduction, g.as<float>(), s.as<float>(), a.as<int32_t>(),
-                        data<float>(grad_query), data<float>(grad_target),
-                        call.workspace(cuda::pr_mac_backward_workspace(args.query, args.target)), call.stream());
+  cuda::pr_mac_backward(args.query, args.target, args.reduction, g.as<float>(), s.as<float>(),
+                        a.as<int32_t>(), data<float>(grad_query), data<float>(grad_target),
+                        call.workspace(cuda::pr_mac_backward_workspace(args.query, args.target)),
+                        call.stream());
   return {grad_query, grad_target};
 }
 
 std::tuple<Tensor, Tensor> pr_mac_topk(const Tensor& query, const OptionalTensor& target,
-                                       const OptionalTensor& query_sizes, const OptionalTensor& target_sizes, int64_t k,
-                                       const std::string& reduction, const std::string& precision, int64_t margin,
-                                       bool certified) {
+                                       const OptionalTensor& query_sizes, const OptionalTensor& target_sizes,
+                                       int64_t k, const std::string& reduction, const std::string& precision,
+                                       int64_t margin, bool certified) {
   constexpr const char* op = "pr_mac_topk";
   Inputs in(op, query);
   CudaCall call(query);
@@ -72,13 +79,14 @@ std::tuple<Tensor, Tensor> pr_mac_topk(const Tensor& query, const OptionalTensor
   const TopKOptions options = bindings::topk_options(k, precision, margin, certified);
   const Tensor values = make(query, {args.query.images, k}, ScalarType::Float);
   const Tensor indices = make(query, {args.query.images, k}, ScalarType::Long);
-  const cuda::Workspace workspace = call.workspace(cuda::pr_mac_topk_workspace(args.query, args.target, options));
+  const cuda::Workspace workspace =
+      call.workspace(cuda::pr_mac_topk_workspace(args.query, args.target, options));
   if (args.self)
-    cuda::pr_mac_topk_self(args.query, args.reduction, options, data<float>(values), data<int64_t>(indices), workspace,
-                           call.stream());
+    cuda::pr_mac_topk_self(args.query, args.reduction, options, data<float>(values), data<int64_t>(indices),
+                           workspace, call.stream());
   else
-    cuda::pr_mac_topk(args.query, args.target, args.reduction, options, data<float>(values), data<int64_t>(indices),
-                      workspace, call.stream());
+    cuda::pr_mac_topk(args.query, args.target, args.reduction, options, data<float>(values),
+                      data<int64_t>(indices), workspace, call.stream());
   return {values, indices};
 }
 
@@ -95,8 +103,8 @@ Tensor pr_mac_rerank(const Tensor& query, const Tensor& target, const Tensor& ca
   bindings::expect_candidates(listed, args);
   const Tensor scores = make(query, {args.query.images, listed.size(1)}, ScalarType::Float);
   cuda::pr_mac_rerank(args.query, args.target, listed.as<int64_t>(), listed.size(1), args.reduction,
-                      data<float>(scores), call.workspace(cuda::pr_mac_rerank_workspace(args.query, args.target)),
-                      call.stream());
+                      data<float>(scores),
+                      call.workspace(cuda::pr_mac_rerank_workspace(args.query, args.target)), call.stream());
   return scores;
 }
 

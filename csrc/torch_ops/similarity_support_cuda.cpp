@@ -22,8 +22,8 @@ std::tuple<Tensor, Tensor> similarity_support(
   bindings::check_options(options);
   const Tensor evidence = make(keypoints, {args.count}, ScalarType::Float);
   const Tensor good = make(keypoints, {args.total}, ScalarType::Bool);
-  cuda::similarity_support(args.a, args.b, args.pairs, args.count, args.matches, args.ratios, args.offsets, args.total,
-                           options, data<float>(evidence), data<uint8_t>(good),
+  cuda::similarity_support(args.a, args.b, args.pairs, args.count, args.matches, args.ratios, args.offsets,
+                           args.total, options, data<float>(evidence), data<uint8_t>(good),
                            call.workspace(cuda::similarity_support_workspace(args.total)), call.stream());
   return {evidence, good};
 }

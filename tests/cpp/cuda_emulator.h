@@ -56,8 +56,8 @@ struct Thread {
   bool done = false;
   Dim3 index;
   int number = 0;
-  uint64_t barriers = 0;     // how many __syncthreads this thread has reached
-  uint64_t collectives = 0;  // and how many warp collectives
+  uint64_t barriers = 0;                        // how many __syncthreads this thread has reached
+  uint64_t collectives = 0;                     // and how many warp collectives
   std::deque<std::vector<Copy>> groups = {{}};  // the last is open
 };
 
@@ -267,10 +267,12 @@ void multiply_fragments(const uint64_t (*in)[10], uint64_t (*out)[4], const Elem
 
 template <int kDepth, class Sum, class Element>
 void multiply(Sum (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1, const Element& element) {
-  const uint64_t operands[10] = {a[0], a[1], a[2], a[3], b0, b1, to_bits(c[0]), to_bits(c[1]), to_bits(c[2]), to_bits(c[3])};
-  const uint64_t* out = Machine::instance().meet(operands, 10, [&](const uint64_t (*in)[10], uint64_t (*result)[4]) {
-    multiply_fragments<kDepth, Sum>(in, result, element);
-  });
+  const uint64_t operands[10] = {a[0], a[1],          a[2],          a[3],          b0,
+                                 b1,   to_bits(c[0]), to_bits(c[1]), to_bits(c[2]), to_bits(c[3])};
+  const uint64_t* out =
+      Machine::instance().meet(operands, 10, [&](const uint64_t (*in)[10], uint64_t (*result)[4]) {
+        multiply_fragments<kDepth, Sum>(in, result, element);
+      });
   for (int i = 0; i < 4; ++i) c[i] = from_bits<Sum>(out[i]);
 }
 
@@ -303,18 +305,21 @@ inline void launch(Dim3 grid, unsigned threads, size_t shared, const std::functi
 inline unsigned char* shared_memory() { return emulator::Machine::instance().shared(); }
 
 inline void mma_u8(int32_t (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
-  emulator::multiply<32>(c, a, b0, b1, [](uint32_t word, int e) { return static_cast<int32_t>(word >> (8 * e) & 255); });
+  emulator::multiply<32>(c, a, b0, b1,
+                         [](uint32_t word, int e) { return static_cast<int32_t>(word >> (8 * e) & 255); });
 }
 struct BFloat16Mma {
   static void multiply(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
-    emulator::multiply<16>(c, a, b0, b1,
-                           [](uint32_t word, int e) { return emulator::bfloat16_to_float(word >> (16 * e) & 0xffff); });
+    emulator::multiply<16>(c, a, b0, b1, [](uint32_t word, int e) {
+      return emulator::bfloat16_to_float(word >> (16 * e) & 0xffff);
+    });
   }
 };
 struct Float16Mma {
   static void multiply(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
-    emulator::multiply<16>(c, a, b0, b1,
-                           [](uint32_t word, int e) { return emulator::float16_to_float(word >> (16 * e) & 0xffff); });
+    emulator::multiply<16>(c, a, b0, b1, [](uint32_t word, int e) {
+      return emulator::float16_to_float(word >> (16 * e) & 0xffff);
+    });
   }
 };
 
@@ -324,20 +329,22 @@ inline void load_matrices(const void* row, uint32_t (&matrix)[4]) {
     std::fprintf(stderr, "cuda_emulator: misaligned load_matrices\n");
     std::abort();
   }
-  const uint64_t* out = emulator::Machine::instance().meet(&operand, 1, [](const uint64_t (*in)[10], uint64_t (*result)[4]) {
-    for (int lane = 0; lane < 32; ++lane)
-      for (int m = 0; m < 4; ++m) {
-        uint32_t word;
-        std::memcpy(&word, reinterpret_cast<const char*>(in[8 * m + (lane >> 2)][0]) + 4 * (lane & 3), 4);
-        result[lane][m] = word;
-      }
-  });
+  const uint64_t* out =
+      emulator::Machine::instance().meet(&operand, 1, [](const uint64_t (*in)[10], uint64_t (*result)[4]) {
+        for (int lane = 0; lane < 32; ++lane)
+          for (int m = 0; m < 4; ++m) {
+            uint32_t word;
+            std::memcpy(&word, reinterpret_cast<const char*>(in[8 * m + (lane >> 2)][0]) + 4 * (lane & 3), 4);
+            result[lane][m] = word;
+          }
+      });
   for (int m = 0; m < 4; ++m) matrix[m] = static_cast<uint32_t>(out[m]);
 }
 
 inline void copy_async(void* shared, const void* global, bool valid) {
   emulator::Copy copy{shared, {}};
-  if (reinterpret_cast<uintptr_t>(shared) % 16 != 0 || (valid && reinterpret_cast<uintptr_t>(global) % 16 != 0)) {
+  if (reinterpret_cast<uintptr_t>(shared) % 16 != 0 ||
+      (valid && reinterpret_cast<uintptr_t>(global) % 16 != 0)) {
     std::fprintf(stderr, "cuda_emulator: misaligned copy_async\n");
     std::abort();
   }
@@ -395,9 +402,10 @@ template <class T>
 T __shfl_xor_sync(unsigned, T value, int mask) {
   using namespace mirror::emulator;
   const uint64_t operand = to_bits(value);
-  return from_bits<T>(*Machine::instance().meet(&operand, 1, [mask](const uint64_t (*in)[10], uint64_t (*out)[4]) {
-    for (int lane = 0; lane < 32; ++lane) out[lane][0] = in[lane ^ mask][0];
-  }));
+  return from_bits<T>(
+      *Machine::instance().meet(&operand, 1, [mask](const uint64_t (*in)[10], uint64_t (*out)[4]) {
+        for (int lane = 0; lane < 32; ++lane) out[lane][0] = in[lane ^ mask][0];
+      }));
 }
 
 inline void __syncwarp() { __shfl_xor_sync(0xffffffffu, 0, 0); }
@@ -405,11 +413,12 @@ inline void __syncwarp() { __shfl_xor_sync(0xffffffffu, 0, 0); }
 inline unsigned __ballot_sync(unsigned, bool value) {
   using namespace mirror::emulator;
   const uint64_t operand = value;
-  return static_cast<unsigned>(*Machine::instance().meet(&operand, 1, [](const uint64_t (*in)[10], uint64_t (*out)[4]) {
-    uint64_t bits = 0;
-    for (int lane = 0; lane < 32; ++lane) bits |= in[lane][0] << lane;
-    for (int lane = 0; lane < 32; ++lane) out[lane][0] = bits;
-  }));
+  return static_cast<unsigned>(
+      *Machine::instance().meet(&operand, 1, [](const uint64_t (*in)[10], uint64_t (*out)[4]) {
+        uint64_t bits = 0;
+        for (int lane = 0; lane < 32; ++lane) bits |= in[lane][0] << lane;
+        for (int lane = 0; lane < 32; ++lane) out[lane][0] = bits;
+      }));
 }
 
 inline int __popc(unsigned value) { return __builtin_popcount(value); }
@@ -430,4 +439,3 @@ inline unsigned __dp4a(unsigned a, unsigned b, unsigned c) {
   for (int i = 0; i < 32; i += 8) c += (a >> i & 255) * (b >> i & 255);
   return c;
 }
-

@@ -16,14 +16,14 @@ using emulator::Machine;
 
 int failures = 0;
 
-#define CHECK(condition, ...)                                        \
-  do {                                                               \
-    if (!(condition)) {                                              \
-      std::printf("%s:%d: %s: ", __FILE__, __LINE__, #condition);    \
-      std::printf(__VA_ARGS__);                                      \
-      std::printf("\n");                                             \
-      if (++failures > 20) std::exit(1);                             \
-    }                                                                \
+#define CHECK(condition, ...)                                     \
+  do {                                                            \
+    if (!(condition)) {                                           \
+      std::printf("%s:%d: %s: ", __FILE__, __LINE__, #condition); \
+      std::printf(__VA_ARGS__);                                   \
+      std::printf("\n");                                          \
+      if (++failures > 20) std::exit(1);                          \
+    }                                                             \
   } while (false)
 
 std::mt19937 random_engine(7);
@@ -48,7 +48,8 @@ Photos make_photos(int64_t images, int64_t capacity, int largest, int smallest_s
   Photos photos{{}, {}, images, capacity};
   photos.data.resize(static_cast<size_t>(images * capacity * kDescriptorBytes), 255);
   for (int64_t i = 0; i < images; ++i) {
-    const int size = uniform(std::min<int>(smallest_size, static_cast<int>(capacity)), static_cast<int>(capacity));
+    const int size =
+        uniform(std::min<int>(smallest_size, static_cast<int>(capacity)), static_cast<int>(capacity));
     photos.sizes.push_back(size);
     for (int64_t k = 0; k < size * kDescriptorBytes; ++k)
       photos.data[static_cast<size_t>(i * capacity * kDescriptorBytes + k)] =
@@ -87,7 +88,8 @@ struct MatchRun {
   static void norms(const Photos& photos, int32_t depth, std::vector<int32_t>& out) {
     out.assign(static_cast<size_t>(photos.images * depth), -1);
     launch(static_cast<unsigned>((out.size() + 31) / 32), 32, 0, [&] {
-      squared_norms(photos.data.data(), photos.sizes.data(), photos.images, photos.capacity, depth, out.data());
+      squared_norms(photos.data.data(), photos.sizes.data(), photos.images, photos.capacity, depth,
+                    out.data());
     });
   }
 };
@@ -131,8 +133,10 @@ void test_mutual_matches(const Photos& a, const Photos& b, int64_t depth, float 
   for (int64_t i = 0; i < a.images; ++i)
     for (int64_t j = b.images - 1; j >= 0; --j) pairs.insert(pairs.end(), {i, j});
   const int64_t count = static_cast<int64_t>(pairs.size() / 2);
-  Lists expected{std::vector<std::vector<int32_t>>(static_cast<size_t>(count)), std::vector<std::vector<float>>(static_cast<size_t>(count))};
-  mirror::mutual_matches(a.descriptors(), b.descriptors(), pairs.data(), count, depth, max_ratio, {receive, &expected}, serial());
+  Lists expected{std::vector<std::vector<int32_t>>(static_cast<size_t>(count)),
+                 std::vector<std::vector<float>>(static_cast<size_t>(count))};
+  mirror::mutual_matches(a.descriptors(), b.descriptors(), pairs.data(), count, depth, max_ratio,
+                         {receive, &expected}, serial());
 
   MatchRun run(a, b, depth, MatchMode::kPairs, warps, false);
   std::vector<int64_t> offsets(static_cast<size_t>(count + 1), -1);
@@ -150,8 +154,10 @@ void test_mutual_matches(const Photos& a, const Photos& b, int64_t depth, float 
   launch(2, run.threads, run.shared, [&] { match_lists<true>(run.work); });
   for (size_t p = 0; p < static_cast<size_t>(count); ++p) {
     const size_t begin = static_cast<size_t>(2 * offsets[p]), end = static_cast<size_t>(2 * offsets[p + 1]);
-    CHECK(std::vector<int32_t>(matches.begin() + begin, matches.begin() + end) == expected.matches[p], "matches of pair %zu", p);
-    CHECK(std::vector<float>(ratios.begin() + begin, ratios.begin() + end) == expected.ratios[p], "ratios of pair %zu", p);
+    CHECK(std::vector<int32_t>(matches.begin() + begin, matches.begin() + end) == expected.matches[p],
+          "matches of pair %zu", p);
+    CHECK(std::vector<float>(ratios.begin() + begin, ratios.begin() + end) == expected.ratios[p],
+          "ratios of pair %zu", p);
   }
 }
 
@@ -164,11 +170,13 @@ void test_match_keys() {
       ++seen[static_cast<size_t>(pair.a * n + pair.b)];
     }
     for (int a = 0; a < n; ++a)
-      for (int b = a; b < n; ++b) CHECK(seen[static_cast<size_t>(a * n + b)] == 1, "n %d: pair (%d, %d)", n, a, b);
+      for (int b = a; b < n; ++b)
+        CHECK(seen[static_cast<size_t>(a * n + b)] == 1, "n %d: pair (%d, %d)", n, a, b);
   }
   const int32_t largest = 127 * 127 * 128;
   CHECK(match_key(0, 1023) > 0, "a key is never 0");
-  CHECK(match_key(largest, 0) > match_key(largest, 1) && match_key(1, 1023) > match_key(0, 0), "order of keys");
+  CHECK(match_key(largest, 0) > match_key(largest, 1) && match_key(1, 1023) > match_key(0, 0),
+        "order of keys");
   const uint64_t wide = widen_key(match_key(largest, 1023), 31744);
   CHECK(key_product(wide) == largest && key_index(wide) == 32767, "round trip");
 }
@@ -176,10 +184,11 @@ void test_match_keys() {
 void test_match_kernel() {
   test_match_keys();
   test_match_scores(make_photos(3, 70, 127, 0), make_photos(4, 100, 127, 2), -1, 1, false);
-  test_match_scores(make_photos(3, 130, 1, 1), make_photos(3, 90, 1, 1), -1, 4, false);    // ties
+  test_match_scores(make_photos(3, 130, 1, 1), make_photos(3, 90, 1, 1), -1, 4, false);  // ties
   test_match_scores(make_photos(3, 65, 127, 64), make_photos(3, 129, 127, 128), 65, 8, true);
-  test_match_scores(make_photos(2, 3, 1, 0), make_photos(3, 2, 1, 0), -1, 1, false);       // tiny
-  test_match_scores(make_photos(1, 70, 1, 66), make_photos(1, 2100, 1, 2090), -1, 8, true);  // three column blocks
+  test_match_scores(make_photos(2, 3, 1, 0), make_photos(3, 2, 1, 0), -1, 1, false);  // tiny
+  test_match_scores(make_photos(1, 70, 1, 66), make_photos(1, 2100, 1, 2090), -1, 8,
+                    true);  // three column blocks
   test_match_scores(make_photos(1, 40, 127, 40), make_photos(1, 1025, 127, 1025), -1, 4, false);
   test_match_self(make_photos(5, 66, 127, 0));
   test_match_self(make_photos(4, 66, 2, 0));
@@ -192,7 +201,9 @@ void test_match_kernel() {
 uint16_t to_float16(float x) {  // exact inputs only
   const uint32_t bits = bits_of(x);
   const int exponent = static_cast<int>(bits >> 23 & 255) - 112;
-  return static_cast<uint16_t>((bits >> 16 & 0x8000) | (exponent <= 0 ? 0 : static_cast<uint32_t>(exponent) << 10 | (bits >> 13 & 1023)));
+  return static_cast<uint16_t>(
+      (bits >> 16 & 0x8000) |
+      (exponent <= 0 ? 0 : static_cast<uint32_t>(exponent) << 10 | (bits >> 13 & 1023)));
 }
 void assign(float value, float* out) { *out = value; }
 void assign(float value, BFloat16* out) { *out = Convert<BFloat16>::from(value); }
@@ -208,17 +219,21 @@ struct Images {
 
   // integers: small integers, so that sums are exact in any order and ties are common; else unit vectors.
   Images(int64_t images, int32_t capacity, int32_t channels, int smallest_size, bool integers) {
-    const size_t rows = static_cast<size_t>(images * capacity), padded = static_cast<size_t>((channels + 31) / 32 * 32);
+    const size_t rows = static_cast<size_t>(images * capacity),
+                 padded = static_cast<size_t>((channels + 31) / 32 * 32);
     memory.assign(rows * padded * sizeof(Storage) / 16 + 1, uint4{0, 0, 0, 0});
     Storage* const data = reinterpret_cast<Storage*>(memory.data());
-    for (int64_t i = 0; i < images; ++i) sizes.push_back(uniform(std::min(smallest_size, capacity), capacity));
+    for (int64_t i = 0; i < images; ++i)
+      sizes.push_back(uniform(std::min(smallest_size, capacity), capacity));
     std::normal_distribution<float> normal;
     for (size_t r = 0; r < rows; ++r) {
       std::vector<float> row(static_cast<size_t>(channels));
       float sum = 0;
-      for (float& x : row) x = integers ? static_cast<float>(uniform(-2, 2)) : normal(random_engine), sum += x * x;
+      for (float& x : row)
+        x = integers ? static_cast<float>(uniform(-2, 2)) : normal(random_engine), sum += x * x;
       for (int32_t c = 0; c < channels; ++c)
-        assign(integers ? row[static_cast<size_t>(c)] : row[static_cast<size_t>(c)] / std::sqrt(sum), data + r * padded + static_cast<size_t>(c));
+        assign(integers ? row[static_cast<size_t>(c)] : row[static_cast<size_t>(c)] / std::sqrt(sum),
+               data + r * padded + static_cast<size_t>(c));
     }
     norms.assign(rows, NAN);
     bias.assign(rows, NAN);
@@ -228,22 +243,24 @@ struct Images {
     launch(static_cast<unsigned>(norms.size() / 32 + 1), 32, 0,
            [&] { measure_regions(side, is_distance(reduction), norms.data(), bias.data()); });
   }
-  void copy_region(int64_t to, int32_t to_region, int64_t from, int32_t from_region) {  // ties, and distances of zero
+  void copy_region(int64_t to, int32_t to_region, int64_t from,
+                   int32_t from_region) {  // ties, and distances of zero
     std::copy_n(side.row(from, from_region), side.channels, const_cast<Storage*>(side.row(to, to_region)));
   }
 };
 
 // What the score of a pair should be: one FMA chain per product as on the CPU, plain loops.
 template <class Storage>
-float plain_score(const Side<Storage>& query, int64_t q, const Side<Storage>& target, int64_t t, Reduction reduction,
-                  int32_t* argmax) {
+float plain_score(const Side<Storage>& query, int64_t q, const Side<Storage>& target, int64_t t,
+                  Reduction reduction, int32_t* argmax) {
   float sum = fold_start(reduction);
   for (int32_t i = 0; i < query.size(q); ++i) {
     float best = -INFINITY;
     int32_t index = 0;
     for (int32_t j = 0; j < target.size(t); ++j) {
       float dot = 0;
-      for (int32_t c = 0; c < query.channels; ++c) dot = std::fma(to_float(query.row(q, i)[c]), to_float(target.row(t, j)[c]), dot);
+      for (int32_t c = 0; c < query.channels; ++c)
+        dot = std::fma(to_float(query.row(q, i)[c]), to_float(target.row(t, j)[c]), dot);
       const float value = dot - target.bias[t * target.capacity + j];
       if (value > best) best = value, index = j;
     }
@@ -270,62 +287,72 @@ bool close(float got, float expected, float tolerance) {
 
 // All pairs; a_slots: more than stages when a group's query rows stay in shared memory.
 template <class Engine, bool kArgmax = false>
-void test_tiles(Images<typename Engine::Storage>& query, Images<typename Engine::Storage>& target, Reduction reduction,
-                int32_t a_slots, float tolerance, const char* what) {
+void test_tiles(Images<typename Engine::Storage>& query, Images<typename Engine::Storage>& target,
+                Reduction reduction, int32_t a_slots, float tolerance, const char* what) {
   query.measure(reduction), target.measure(reduction);
   const int64_t q_images = query.side.images, t_images = target.side.images;
-  const size_t capacity = static_cast<size_t>(query.side.capacity), pairs = static_cast<size_t>(q_images * t_images);
+  const size_t capacity = static_cast<size_t>(query.side.capacity),
+               pairs = static_cast<size_t>(q_images * t_images);
   std::vector<float> scores(pairs, NAN);
   std::vector<int32_t> argmax(pairs * capacity, -7), expected_argmax(capacity);
   TileWork<typename Engine::Storage> work = tile_work(query.side, target.side, reduction);
   work.scores = scores.data();
   work.argmax = argmax.data();
   work.a_slots = a_slots;
-  launch(static_cast<unsigned>(work.query_tiles() * work.target_tiles()), kTileThreads, static_cast<size_t>(tile_shared_bytes<Engine>(a_slots)),
+  launch(static_cast<unsigned>(work.query_tiles() * work.target_tiles()), kTileThreads,
+         static_cast<size_t>(tile_shared_bytes<Engine>(a_slots)),
          [&] { pr_mac_tiles<Engine, false, kArgmax>(work); });
   for (int64_t q = 0; q < q_images; ++q)
     for (int64_t t = 0; t < t_images; ++t) {
       const float expected = plain_score(query.side, q, target.side, t, reduction, expected_argmax.data());
       const float got = scores[static_cast<size_t>(q * t_images + t)];
-      CHECK(close(got, expected, tolerance), "%s, reduction %d: score (%d, %d): expected %.9g, got %.9g", what,
-            static_cast<int>(reduction), static_cast<int>(q), static_cast<int>(t), expected, got);
+      CHECK(close(got, expected, tolerance), "%s, reduction %d: score (%d, %d): expected %.9g, got %.9g",
+            what, static_cast<int>(reduction), static_cast<int>(q), static_cast<int>(t), expected, got);
       if (!kArgmax) continue;
       const int32_t* const found = argmax.data() + static_cast<size_t>(q * t_images + t) * capacity;
-      CHECK(std::equal(found, found + capacity, expected_argmax.data()), "%s: argmax of (%d, %d)", what, static_cast<int>(q), static_cast<int>(t));
+      CHECK(std::equal(found, found + capacity, expected_argmax.data()), "%s: argmax of (%d, %d)", what,
+            static_cast<int>(q), static_cast<int>(t));
     }
 }
 
 // The self-join, over one triangle and over two strips, must give the bits of all pairs.
 template <class Engine>
-void test_self(Images<typename Engine::Storage>& images, Reduction reduction, int32_t a_slots, bool in_global, const char* what) {
+void test_self(Images<typename Engine::Storage>& images, Reduction reduction, int32_t a_slots, bool in_global,
+               const char* what) {
   images.measure(reduction);
   const int64_t n = images.side.images;
   std::vector<float> expected(static_cast<size_t>(n * n), NAN), got(expected.size(), NAN);
   TileWork<typename Engine::Storage> work = tile_work(images.side, images.side, reduction);
   work.a_slots = a_slots;
   const size_t tiles = static_cast<size_t>(work.query_tiles() * work.target_tiles());
-  const size_t shared = static_cast<size_t>(tile_shared_bytes<Engine>(a_slots)), held = static_cast<size_t>(state_bytes(images.side.capacity));
+  const size_t shared = static_cast<size_t>(tile_shared_bytes<Engine>(a_slots)),
+               held = static_cast<size_t>(state_bytes(images.side.capacity));
   std::vector<float4> state(tiles * held / 16);
   work.scores = expected.data();
-  launch(static_cast<unsigned>(tiles), kTileThreads, shared, [&] { pr_mac_tiles<Engine, false, false>(work); });
+  launch(static_cast<unsigned>(tiles), kTileThreads, shared,
+         [&] { pr_mac_tiles<Engine, false, false>(work); });
   if (in_global) work.state = reinterpret_cast<unsigned char*>(state.data());
   work.scores = work.opposite = got.data();
   work.opposite_stride = n;
   work.triangle = true;
-  launch(static_cast<unsigned>(tiles), kTileThreads, shared + (in_global ? 0 : held), [&] { pr_mac_tiles<Engine, true, false>(work); });
-  for (size_t i = 0; i < got.size(); ++i) CHECK(got[i] == expected[i], "%s: triangle, %zu: expected %.9g, got %.9g", what, i, expected[i], got[i]);
+  launch(static_cast<unsigned>(tiles), kTileThreads, shared + (in_global ? 0 : held),
+         [&] { pr_mac_tiles<Engine, true, false>(work); });
+  for (size_t i = 0; i < got.size(); ++i)
+    CHECK(got[i] == expected[i], "%s: triangle, %zu: expected %.9g, got %.9g", what, i, expected[i], got[i]);
 
   std::vector<float> strip(static_cast<size_t>(32 * (n - 32)), NAN), turned(strip.size(), NAN);
   work.triangle = false;
   work.query_end = work.target_begin = 32;
   work.scores = strip.data(), work.stride = n - 32;
   work.opposite = turned.data(), work.opposite_stride = 32;
-  launch(static_cast<unsigned>(work.query_tiles() * work.target_tiles()), kTileThreads, shared + (in_global ? 0 : held),
-         [&] { pr_mac_tiles<Engine, true, false>(work); });
+  launch(static_cast<unsigned>(work.query_tiles() * work.target_tiles()), kTileThreads,
+         shared + (in_global ? 0 : held), [&] { pr_mac_tiles<Engine, true, false>(work); });
   for (int64_t q = 0; q < 32; ++q)
     for (int64_t t = 32; t < n; ++t) {
-      CHECK(strip[static_cast<size_t>(q * (n - 32) + t - 32)] == expected[static_cast<size_t>(q * n + t)], "%s: strip", what);
-      CHECK(turned[static_cast<size_t>((t - 32) * 32 + q)] == expected[static_cast<size_t>(t * n + q)], "%s: turned strip", what);
+      CHECK(strip[static_cast<size_t>(q * (n - 32) + t - 32)] == expected[static_cast<size_t>(q * n + t)],
+            "%s: strip", what);
+      CHECK(turned[static_cast<size_t>((t - 32) * 32 + q)] == expected[static_cast<size_t>(t * n + q)],
+            "%s: turned strip", what);
     }
 }
 
@@ -334,7 +361,8 @@ void test_tile_index() {
     std::vector<int> seen(static_cast<size_t>(rows * columns), 0);
     for (int number = 0; number < rows * columns; ++number) {
       const TileIndex tile = tile_of(number, rows, columns);
-      CHECK(0 <= tile.query && tile.query < rows && 0 <= tile.target && tile.target < columns, "tile %d", number);
+      CHECK(0 <= tile.query && tile.query < rows && 0 <= tile.target && tile.target < columns, "tile %d",
+            number);
       ++seen[static_cast<size_t>(tile.query * columns + tile.target)];
     }
     CHECK(*std::min_element(seen.begin(), seen.end()) == 1, "every tile once");
@@ -342,7 +370,8 @@ void test_tile_index() {
   for (int regions = 0; regions < 100; ++regions)
     for (int most : {4, 7, 8}) {
       const Steps steps = steps_of(regions, most);
-      CHECK(steps.each <= most && steps.count * steps.each >= regions && (steps.count - 1) * steps.each < std::max(regions, 1),
+      CHECK(steps.each <= most && steps.count * steps.each >= regions &&
+                (steps.count - 1) * steps.each < std::max(regions, 1),
             "%d regions, at most %d", regions, most);
     }
 }
@@ -356,9 +385,13 @@ void test_pr_mac_tiles() {
     Images<float> query(33, 5, 70, 0, false), target(35, 6, 70, 0, false);
     target.copy_region(1, 3, 1, 0);  // a tie within an image
     query.copy_region(0, 0, 0, 1);
-    for (int r = 0; r < 6; ++r) test_tiles<FloatEngine>(query, target, static_cast<Reduction>(r), FloatEngine::kStages, 0.0f, "float32");
-    for (int r = 0; r < 6; ++r) test_tiles<FloatEngine, true>(query, target, static_cast<Reduction>(r), 3, 0.0f, "float32, argmax");
-    for (int r = 0; r < 6; ++r) test_tiles<FloatEngine, true>(query, query, static_cast<Reduction>(r), 3, 0.0f, "float32 with itself");
+    for (int r = 0; r < 6; ++r)
+      test_tiles<FloatEngine>(query, target, static_cast<Reduction>(r), FloatEngine::kStages, 0.0f,
+                              "float32");
+    for (int r = 0; r < 6; ++r)
+      test_tiles<FloatEngine, true>(query, target, static_cast<Reduction>(r), 3, 0.0f, "float32, argmax");
+    for (int r = 0; r < 6; ++r)
+      test_tiles<FloatEngine, true>(query, query, static_cast<Reduction>(r), 3, 0.0f, "float32 with itself");
     test_self<FloatEngine>(target, Reduction::kCosine, FloatEngine::kStages, false, "float32");
     test_self<FloatEngine>(target, Reduction::kEuclidSum, 3, true, "float32");
   }
@@ -371,7 +404,9 @@ void test_pr_mac_tiles() {
   }
   {
     Images<BFloat16> query(34, 5, 160, 0, true), target(36, 7, 160, 0, true);
-    for (int r = 0; r < 6; ++r) test_tiles<Bf7>(query, target, static_cast<Reduction>(r), r % 2 == 0 ? 5 : 4, 1e-6f, "bfloat16, integers");
+    for (int r = 0; r < 6; ++r)
+      test_tiles<Bf7>(query, target, static_cast<Reduction>(r), r % 2 == 0 ? 5 : 4, 1e-6f,
+                      "bfloat16, integers");
     test_tiles<Bf8>(query, target, Reduction::kCosine, 5, 1e-6f, "bfloat16, 8 regions");
     test_self<Bf7>(target, Reduction::kCosine, 5, false, "bfloat16");
     test_self<Bf8>(target, Reduction::kHausdorff, 4, true, "bfloat16");

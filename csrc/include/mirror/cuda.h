@@ -40,12 +40,12 @@ int64_t read_back(const int64_t* value, Stream stream);
 // Serves all the functions of this section.
 size_t match_kernel_workspace(const Descriptors& a, const Descriptors& b, int64_t depth);
 
-void match_kernel(const Descriptors& a, const Descriptors& b, int64_t depth, float* scores, const Workspace& workspace,
-                  Stream stream);
+void match_kernel(const Descriptors& a, const Descriptors& b, int64_t depth, float* scores,
+                  const Workspace& workspace, Stream stream);
 void match_kernel_self(const Descriptors& photos, int64_t depth, float* scores, const Workspace& workspace,
                        Stream stream);
-void match_kernel_pairs(const Descriptors& a, const Descriptors& b, const int64_t* pairs, int64_t count, int64_t depth,
-                        float* scores, const Workspace& workspace, Stream stream);
+void match_kernel_pairs(const Descriptors& a, const Descriptors& b, const int64_t* pairs, int64_t count,
+                        int64_t depth, float* scores, const Workspace& workspace, Stream stream);
 
 // mutual_matches in two steps, because only the first can tell how much room the second needs:
 //   offsets [count + 1] out; the caller reads offsets[count] = M and makes room;
@@ -54,8 +54,8 @@ void mutual_matches_offsets(const Descriptors& a, const Descriptors& b, const in
                             int64_t depth, float max_ratio, int64_t* offsets, const Workspace& workspace,
                             Stream stream);
 void mutual_matches_fill(const Descriptors& a, const Descriptors& b, const int64_t* pairs, int64_t count,
-                         int64_t depth, float max_ratio, const int64_t* offsets, int32_t* matches, float* ratios,
-                         const Workspace& workspace, Stream stream);
+                         int64_t depth, float max_ratio, const int64_t* offsets, int32_t* matches,
+                         float* ratios, const Workspace& workspace, Stream stream);
 
 // ---- similarity_support.h -------------------------------------------------------------------------------------------
 
@@ -63,18 +63,18 @@ void mutual_matches_fill(const Descriptors& a, const Descriptors& b, const int64
 size_t similarity_support_workspace(int64_t total);
 void similarity_support(const Keypoints& a, const Keypoints& b, const int64_t* pairs, int64_t count,
                         const int32_t* matches, const float* ratios, const int64_t* offsets, int64_t total,
-                        const SupportOptions& options, float* evidence, uint8_t* good, const Workspace& workspace,
-                        Stream stream);
+                        const SupportOptions& options, float* evidence, uint8_t* good,
+                        const Workspace& workspace, Stream stream);
 
 // ---- pr_mac.h -------------------------------------------------------------------------------------------------------
 
 constexpr int64_t kMaxTopK = 4096;  // largest k (with its margin) of pr_mac_topk
 
 size_t pr_mac_workspace(const Regions& query, const Regions& target, Precision precision, bool with_argmax);
-void pr_mac(const Regions& query, const Regions& target, Reduction reduction, Precision precision, float* scores,
-            int32_t* argmax, const Workspace& workspace, Stream stream);
-void pr_mac_self(const Regions& images, Reduction reduction, Precision precision, float* scores, int32_t* argmax,
-                 const Workspace& workspace, Stream stream);
+void pr_mac(const Regions& query, const Regions& target, Reduction reduction, Precision precision,
+            float* scores, int32_t* argmax, const Workspace& workspace, Stream stream);
+void pr_mac_self(const Regions& images, Reduction reduction, Precision precision, float* scores,
+                 int32_t* argmax, const Workspace& workspace, Stream stream);
 
 // Never more than 2048 x 2048 scores at a time lie in the workspace (twice for the self-join), whatever the number of
 // images. `certified` computes everything in the vectors' own precision, without a first pass.

@@ -1,0 +1,220 @@
+"""The CUDA ops against what torch offers, on one GPU, in one process, in turns: started by bench/gpu.sh.
+
+Every contender runs once per round, forwards and backwards in turn; the figure is the median of the rounds after one
+that is not counted. Beside it stands what the library's own matrix product reaches in the same process. Results go to
+bench/results/gpu/ with the card, the driver's clock limits and the versions; without a GPU nothing is written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import platform
+import re
+import statistics
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+import workloads
+from torch import Tensor
+
+import mirror_ext
+
+RESULTS = Path(__file__).parent / "results" / "gpu"
+Run = Callable[[], Any]
+
+
+# ---- contenders ------------------------------------------------------------------------------------------------------
+
+
+def torch_topk(vectors: Tensor, k: int, block: int = 128) -> tuple[Tensor, Tensor]:
+    """PR-MAC by matrix products: a block of queries against a block of targets, maximum, mean, running top-k."""
+    images, regions, channels = vectors.shape
+    flat = vectors.reshape(images * regions, channels)
+    values, indices = [], []
+    for q in range(0, images, block):
+        rows = flat[q * regions : (q + block) * regions]
+        scores = []
+        for t in range(0, images, block):
+            products = rows @ flat[t * regions : (t + block) * regions].T
+            best = products.view(-1, regions, products.shape[1] // regions, regions).amax(3)
+            scores.append(best.mean(1, dtype=torch.float32))
+        top = torch.cat(scores, 1).topk(k, 1)
+        values.append(top.values)
+        indices.append(top.indices)
+    return torch.cat(values), torch.cat(indices)
+
+
+def torch_best_two(photos: Tensor, block: int) -> list[Tensor]:
+    """Both directions' two best matches of all pairs of photos, by the integer matrix product."""
+    count, features, _ = photos.shape
+    found = []
+    for i in range(0, count, block):
+        a = photos[i : i + block].reshape(-1, 128)
+        for j in range(i, count, block):
+            b = photos[j : j + block].reshape(-1, 128)
+            products = torch._int_mm(a, b.T).view(-1, features, b.shape[0] // features, features)
+            found += [products.topk(2, 3).indices[..., 0].sum(), products.topk(2, 1).indices[:, 0].sum()]
+    return found
+
+
+# ---- measuring -------------------------------------------------------------------------------------------------------
+
+
+def seconds(run: Run) -> float:
+    start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+    torch.cuda.synchronize()
+    start.record()
+    run()
+    end.record()
+    torch.cuda.synchronize()
+    return start.elapsed_time(end) / 1e3
+
+
+def contest(contenders: dict[str, Run], rounds: int) -> dict[str, dict[str, Any]]:
+    times: dict[str, list[float]] = {name: [] for name in contenders}
+    for run in contenders.values():
+        run()
+    for turn in range(rounds):
+        for name in list(contenders)[:: -1 if turn % 2 else 1]:
+            times[name].append(seconds(contenders[name]))
+    return {name: {"median": statistics.median(t), "all": t} for name, t in times.items()}
+
+
+def product_rate(dtype: torch.dtype) -> float:
+    """Operations per second of the library's product of two large matrices."""
+    n = 8192
+    if dtype == torch.int8:
+        a, b = (torch.randint(-100, 100, (n, n), dtype=dtype, device="cuda") for _ in range(2))
+        run = lambda: torch._int_mm(a, b.T)  # noqa: E731
+    else:
+        a, b = (torch.randn(n, n, dtype=dtype, device="cuda") for _ in range(2))
+        run = lambda: a @ b.T  # noqa: E731
+    run()
+    return 2.0 * n**3 / statistics.median(seconds(run) for _ in range(7))
+
+
+# ---- workloads -------------------------------------------------------------------------------------------------------
+
+
+def pr_mac_topk(images: int, rounds: int) -> dict[str, Any]:
+    """The paper's GL3D query: 9,368 images, 35 regions, 256 channels, 100 neighbours."""
+    regions, channels, k = 35, 256, 100
+    exact = torch.from_numpy(workloads.regions(images, regions, channels)).cuda()
+    vectors = exact.bfloat16()
+    ours = mirror_ext.pr_mac_topk(vectors, vectors.clone(), k)
+    values, _ = torch_topk(vectors, k)
+    difference = float((ours.values - values).abs().max())
+    assert difference < 4e-3, f"contenders disagree by {difference}"  # the peer rounds its maxima to bfloat16
+    sample = torch.randint(0, images, (16,), device="cuda")
+    float64 = torch.stack([(exact[q].double() @ exact[ours.indices[q, 0]].double().T).amax(1).mean() for q in sample])
+    error = float((ours.values[sample, 0] - float64).abs().max())
+    assert error < 2e-3, f"scores differ from float64 by {error}"
+    other = vectors.clone()
+    contenders: dict[str, Run] = {
+        "mirror bf16": lambda: mirror_ext.pr_mac_topk(vectors, other, k),
+        "mirror bf16 self-join": lambda: mirror_ext.pr_mac_topk(vectors, k=k, symmetric=True),
+        "mirror float32, first pass bf16": lambda: mirror_ext.pr_mac_topk(exact, k=k, symmetric=True, precision="bf16"),
+        "torch bf16 products + amax + topk": lambda: torch_topk(vectors, k),
+    }
+    return {
+        "op": "pr_mac_topk",
+        "case": f"{images} images, k = {regions}, d = {channels}, top {k}",
+        "operations": 2.0 * (images * regions) ** 2 * channels,
+        "library_products_per_second": product_rate(torch.bfloat16),
+        "largest_error_against_float64": error,
+        "seconds": contest(contenders, rounds),
+    }
+
+
+def match_kernel(photos: int, features: int, pairs: int, peer_photos: int, rounds: int) -> dict[str, Any]:
+    """All pairs of `photos` (pairs = 0) or a random list of pairs. The peer does fewer: compare pairs per second."""
+    data = torch.from_numpy(workloads.descriptors(min(photos, 500), features))
+    data = data[torch.randint(0, len(data), (photos,))].cuda()
+    few = data[:peer_photos].contiguous()
+    signed = few.to(torch.int8)
+    assert torch.equal(mirror_ext.match_kernel(few[:20]).cpu(), mirror_ext.match_kernel(few[:20].cpu()))
+    peer_pairs = peer_photos * (peer_photos + 1) // 2
+    if pairs:
+        listed = torch.randint(0, photos, (pairs, 2), device="cuda")
+        ours: Run = lambda: mirror_ext.match_kernel(data, pairs=listed)  # noqa: E731
+        count = pairs
+    else:
+        ours = lambda: mirror_ext.match_kernel(data)  # noqa: E731
+        count = photos * (photos + 1) // 2
+    block = max(1, 4096 // features)
+    times = contest(
+        {
+            "mirror": ours,
+            "mirror, the peer's photos": lambda: mirror_ext.match_kernel(few),
+            "torch._int_mm + 2 topk": lambda: torch_best_two(signed, block),
+        },
+        rounds,
+    )
+    done = {"mirror": count, "mirror, the peer's photos": peer_pairs, "torch._int_mm + 2 topk": peer_pairs}
+    for name, time in times.items():
+        time["pairs_per_second"] = done[name] / time["median"]
+    return {
+        "op": "match_kernel",
+        "case": f"n = {features}, {count} pairs of {photos} photos",
+        "operations": 2.0 * 128 * features**2 * count,
+        "library_products_per_second": product_rate(torch.int8),
+        "seconds": times,
+    }
+
+
+# ---- report ----------------------------------------------------------------------------------------------------------
+
+
+def head() -> dict[str, Any]:
+    query = "name,driver_version,clocks.max.sm,power.limit,clocks.sm,temperature.gpu"
+    card = subprocess.run(
+        ["nvidia-smi", f"--query-gpu={query}", "--format=csv,noheader", "--id=0"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()
+    properties = torch.cuda.get_device_properties(0)
+    return {
+        "date": datetime.date.today().isoformat(),
+        "gpu": torch.cuda.get_device_name(0),
+        "multiprocessors": properties.multi_processor_count,
+        "nvidia_smi": dict(zip(query.split(","), (field.strip() for field in card.split(",")), strict=True)),
+        "torch": torch.__version__,
+        "cuda": torch.version.cuda,
+        "python": platform.python_version(),
+        "build": mirror_ext.build_info()["parts"],
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--small", action="store_true", help="a tenth of every workload, to see that it runs")
+    parser.add_argument("--rounds", type=int, default=7)
+    options = parser.parse_args()
+    if not torch.cuda.is_available():
+        parser.exit(1, "gpu_ops.py: torch sees no GPU: nothing measured, nothing written\n")
+    share = 10 if options.small else 1
+    contests = [
+        pr_mac_topk(9368 // share, options.rounds),
+        match_kernel(10_000 // share, 128, 0, 500 // share, options.rounds),
+        match_kernel(10_000 // share, 512, 2_000_000 // share**2, 200 // share, options.rounds),
+    ]
+    report = {**head(), "contests": contests}
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    name = re.sub(r"[^a-z0-9]+", "_", report["gpu"].lower()).strip("_")
+    path = RESULTS / f"{name}{'_small' if options.small else ''}.json"
+    path.write_text(json.dumps(report, indent=1) + "\n")
+    for entry in contests:
+        print(f"\n{entry['op']}: {entry['case']}")
+        for contender, time in entry["seconds"].items():
+            print(f"  {contender:34} {time['median'] * 1e3:10.2f} ms")
+    print(f"\n{path}")
+
+
+if __name__ == "__main__":
+    main()
