@@ -43,11 +43,11 @@ def bench_all_pairs(contest: Callable, threads: int, shape: str, full: bool) -> 
     x = workloads.regions(images, count, channels)
     t = torch.from_numpy(x)
     bf16 = partial(mirror.pr_mac, precision="bf16", num_threads=threads)
-    topk = partial(mirror.pr_mac_topk, x, k=100, num_threads=threads)
+    topk = partial(mirror.pr_mac_topk, x, k=20, num_threads=threads)
     contenders = [
         Contender("mirror", partial(mirror.pr_mac, x, x, num_threads=threads), "ours"),
         Contender("mirror self-join", partial(mirror.pr_mac, x, num_threads=threads), "ours"),
-        Contender("mirror self-join, top-100", topk, "ours"),
+        Contender("mirror self-join, top-20", topk, "ours"),
         Contender("torch float32, tuned tiles", tuned(peers.torch_chunked, t)),
         Contender("numpy float32, tuned tiles", tuned(peers.numpy_chunked, x)),
         Contender("torch.cdist + amin", partial(peers.torch_cdist, t, t)),
@@ -58,7 +58,7 @@ def bench_all_pairs(contest: Callable, threads: int, shape: str, full: bool) -> 
         contenders += [
             Contender("mirror bf16", partial(bf16, x, x), "ours", peak=limit),
             Contender("mirror bf16 self-join", partial(bf16, x), "ours", peak=limit),
-            Contender("mirror bf16 self-join, exact top-100", partial(topk, precision="bf16"), "ours", peak=limit),
+            Contender("mirror bf16 self-join, exact top-20", partial(topk, precision="bf16"), "ours", peak=limit),
             Contender("torch bf16, tuned tiles", tuned(peers.torch_chunked, b), "approximate", peak=limit),
         ]
     if count == 35:
@@ -66,9 +66,9 @@ def bench_all_pairs(contest: Callable, threads: int, shape: str, full: bool) -> 
 
     def check(results: dict[str, Any]) -> None:
         agree(results, of="torch float32, tuned tiles")
-        exact = results["mirror self-join, top-100"]
+        exact = results["mirror self-join, top-20"]
         for name, ranking in results.items():
-            if "exact top-100" in name:
+            if "exact top-20" in name:
                 np.testing.assert_array_equal(ranking.indices, exact.indices)
         ranked = np.take_along_axis(results["mirror"], exact.indices, axis=1)
         np.testing.assert_array_equal(ranked, exact.values)
