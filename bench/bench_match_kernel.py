@@ -18,7 +18,7 @@ from contest import Contender
 import mirror_ext.numpy as mirror
 
 PHOTOS = {512: 12, 1024: 8}
-# Without VNNI torch._int_mm lets sums of two products saturate in 16 bits and finds a few wrong maxima. It stays a peer.
+# Without VNNI torch._int_mm saturates sums of two products in 16 bits and finds a few wrong maxima. It stays a peer.
 SATURATED = 1e-3
 
 
