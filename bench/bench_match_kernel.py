@@ -75,6 +75,6 @@ def bench_match_kernel(contest: Callable, threads: int, features: int, full: boo
                 assert wrong <= (SATURATED if "_int_mm" in name else 0), name
 
     operations = 2.0 * 128 * features**2 * len(pairs)
-    limit = peak.BYTES[os.environ["MIRROR_ISA"]]
+    limit = peak.limit(peak.BYTES, os.environ["MIRROR_ISA"])
     case = f"n = {features}, {len(pairs)} pairs"
     contest("match_kernel", case, contenders, operations=operations, peak=limit, threads=threads, check=check)

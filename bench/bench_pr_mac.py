@@ -53,7 +53,7 @@ def bench_all_pairs(contest: Callable, threads: int, shape: str, full: bool) -> 
         Contender("torch.cdist + amin", partial(peers.torch_cdist, t, t)),
         Contender("published, one query at a time", partial(peers.torch_published, t, t), "published"),
     ]
-    if limit := peak.BF16.get(os.environ["MIRROR_ISA"]):  # without the instructions torch takes minutes
+    if limit := peak.limit(peak.BF16, os.environ["MIRROR_ISA"]):  # without the instructions torch takes minutes
         b = t.bfloat16()
         contenders += [
             Contender("mirror bf16", partial(bf16, x, x), "ours", peak=limit),
@@ -75,7 +75,7 @@ def bench_all_pairs(contest: Callable, threads: int, shape: str, full: bool) -> 
 
     case = f"all pairs, k = {count}, d = {channels}, {images} x {images}"
     operations = 2.0 * images**2 * count**2 * channels
-    limit = peak.FLOATS[os.environ["MIRROR_ISA"]]
+    limit = peak.limit(peak.FLOATS, os.environ["MIRROR_ISA"])
     contest("pr_mac", case, contenders, operations=operations, peak=limit, threads=threads, check=check)
 
 
@@ -93,5 +93,5 @@ def bench_rerank(contest: Callable, threads: int, full: bool) -> None:
     case = f"re-rank, k = {count}, d = {channels}, {images} x {listed}"
     operations = 2.0 * images * listed * count**2 * channels
     check = partial(agree, of="torch, one query at a time")
-    limit = peak.FLOATS[os.environ["MIRROR_ISA"]]
+    limit = peak.limit(peak.FLOATS, os.environ["MIRROR_ISA"])
     contest("pr_mac", case, contenders, operations=operations, peak=limit, threads=threads, check=check)

@@ -54,7 +54,7 @@ class Contest:
     def __init__(self, contenders: Sequence[Contender], peak: str, threads: int, budget: float) -> None:
         self.contenders, self.peak, self.threads, self.budget = contenders, peak, threads, budget
         self.times = {contender.name: Times() for contender in contenders}
-        self.peaks: dict[str, list[float]] = {peak: [], **{c.peak: [] for c in contenders if c.peak}}
+        self.peaks: dict[str, list[float]] = {kind: [] for kind in (peak, *(c.peak for c in contenders)) if kind}
         self.rounds_done = 0
 
     def warm_up(self, check: Callable[[dict[str, Any]], None]) -> None:
@@ -92,6 +92,7 @@ class Contest:
             wall, cpu = statistics.median(times.wall), statistics.median(times.cpu)
             seconds = cpu if self.threads == 1 else wall
             gops = operations / seconds / 1e9
+            limit = peaks.get(contender.peak or self.peak)
             rows[contender.name] = {
                 "role": contender.role,
                 "seconds": seconds,
@@ -99,7 +100,7 @@ class Contest:
                 "cpu_s": [min(times.cpu), cpu, max(times.cpu)],
                 "runs": len(times.wall),
                 "gops": gops,
-                "of_peak": gops / peaks[contender.peak or self.peak],
+                "of_peak": gops / limit if limit else None,
                 "foreign_load": round(statistics.median(times.foreign), 3),
             }
         return {"threads": self.threads, "peaks_gops": peaks, "contenders": rows}

@@ -10,10 +10,18 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-# Which of the kinds in peak.cpp bounds an op at a level of instructions.
-BYTES = {"avx2": "bytes_avx2", "avx512": "bytes_avx512", "amx": "bytes_amx"}
-FLOATS = {"avx2": "fma_avx2", "avx512": "fma_avx512", "amx": "fma_avx512"}
-BF16 = {"avx512": "bf16_avx512", "amx": "bf16_amx"}
+# Which of the kinds in peak.cpp bounds an op at a level of instructions; "": none is known.
+BYTES = {"portable": "", "avx2": "bytes_avx2", "avx512": "bytes_avx512", "amx": "bytes_amx"}
+FLOATS = {"portable": "", "avx2": "fma_avx2", "avx512": "fma_avx512", "amx": "fma_avx512"}
+BF16 = {"portable": "", "avx2": "", "avx512": "bf16_avx512", "amx": "bf16_amx"}
+FLAGS = {"fma_avx2": "fma", "bytes_avx2": "avx2", "fma_avx512": "avx512f", "bytes_avx512": "avx512_vnni",
+         "bf16_avx512": "avx512_bf16", "bytes_amx": "amx_int8", "bf16_amx": "amx_bf16"}  # fmt: skip
+
+
+def limit(kinds: dict[str, str], level: str) -> str:
+    """The kind that bounds a level, "" where this processor lacks the instruction."""
+    kind = kinds[level]
+    return kind if kind and FLAGS[kind] in cpu_flags() else ""
 
 
 @functools.cache
@@ -30,8 +38,9 @@ def library() -> ctypes.CDLL:
 
 
 def cpu_flags() -> set[str]:
+    """Instruction sets as Linux names them; empty on other processors than x86."""
     lines = Path("/proc/cpuinfo").read_text().splitlines()
-    return set(next(line for line in lines if line.startswith("flags")).split(":")[1].split())
+    return set(next((line for line in lines if line.startswith("flags")), "flags:").split(":")[1].split())
 
 
 def one_thread(kind: str, rounds: int) -> tuple[float, float]:
@@ -63,9 +72,6 @@ def peak_gops(kind: str, threads: int, seconds: float = 0.03) -> float:
 
 
 if __name__ == "__main__":
-    have = cpu_flags()
-    needs = {"avx2": "avx2", "avx512": "avx512_vnni", "amx": "amx_tile"}
-    for name in dict.fromkeys((*FLOATS.values(), *BYTES.values(), *BF16.values())):
-        level = name.split("_")[1]
-        if needs[level] in have and (name != "bf16_avx512" or "avx512_bf16" in have):
+    for name, flag in FLAGS.items():
+        if flag in cpu_flags():
             print(f"{name:14s} 1 thread {peak_gops(name, 1):8.0f}   2 threads {peak_gops(name, 2):8.0f} Gop/s")

@@ -85,10 +85,11 @@ def contest_table(contest: dict[str, Any]) -> str:
     for name, row in rows.items():
         label = name if row["role"] in ("ours", "peer") else f"{name} ({row['role']})"
         faster = "" if row["role"] == "ours" else f"{row['seconds'] / ours:.2f}x"
+        share = f"{row['of_peak']:.0%}" if row["of_peak"] else ""
         least, median, most = (f"{seconds * 1e3:.1f}" for seconds in row["wall_s"])
         lines.append(
             f"| {label} | {median} ({least}..{most}) | {row['cpu_s'][1] * 1e3:.1f} | {row['gops']:.0f} "
-            f"| {row['of_peak']:.0%} | {faster} | {row['foreign_load']:.2f} |"
+            f"| {share} | {faster} | {row['foreign_load']:.2f} |"
         )
     return "\n".join(lines) + "\n"
 
