@@ -32,7 +32,7 @@ def similarity_support(
     supports another match of the pair whose offset in the first photo, so transformed, lands where the second photo
     has it: within ``tolerance * min(|predicted|, |observed|) + near * diagonal``; either of the two may predict. Only
     matches between ``near`` and ``far`` of the diagonal from each other support each other. A match is good when at
-    least ``max(min_support, min_share * M)`` of the pair's M matches support it.
+    least ``max(min_support, min_share * M)`` of the pair's M >= 2 matches support it.
 
         evidence = sum over good matches of (1 - min ratio) + weak * the same sum over all matches
 

@@ -80,7 +80,7 @@ def similarity_support(
         slack = tolerance * np.minimum(abs(predicted), abs(observed)) + near * diagonal
         agree = abs(predicted - observed) < slack
         agree = (agree | agree.T) & (abs(step) > near * diagonal) & (abs(step) < far * diagonal)
-        good = agree.sum(1) >= max(min_support, min_share * len(x))
+        good = (agree.sum(1) >= max(min_support, min_share * len(x))) & (len(x) >= 2)
         closeness = 1 - np.asarray(ratios, np.float64)[rows].min(1)
         evidence[n] = closeness[good].sum() + weak * closeness.sum()
         goods.append(good)

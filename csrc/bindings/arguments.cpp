@@ -178,7 +178,8 @@ void check_values(const SupportArguments& arguments) {
   for (int64_t i = 0; i < arguments.count; ++i) {
     if (offsets[i + 1] < offsets[i])
       fail(kSupport, "offsets", "numbers that never fall", text(offsets[i + 1]) + " after " + text(offsets[i]));
-    if (offsets[i + 1] > arguments.total) break;
+    if (offsets[i + 1] > arguments.total)
+      fail(kSupport, "offsets", "at most " + text(arguments.total) + " (the matches)", text(offsets[i + 1]));
     for (int64_t m = offsets[i]; m < offsets[i + 1]; ++m)
       for (int side = 0; side < 2; ++side) {
         const Keypoints& set = side == 0 ? a : b;
@@ -199,7 +200,7 @@ void check_values(const SupportArguments& arguments) {
 }
 
 void check_options(const SupportOptions& o) {
-  const auto check = [](const char* name, float value) {
+  const auto check = [](const char* name, double value) {
     if (!(value >= 0) || !std::isfinite(value)) fail(kSupport, name, "a finite number >= 0", std::to_string(value));
   };
   check("near", o.near);

@@ -62,8 +62,8 @@ nb::tuple mutual_matches(const Input& descriptors, const OptionalInput& sizes, c
 nb::tuple similarity_support(const Input& keypoints, const OptionalInput& sizes, const Input& diagonals,
                              const Input& pairs, const Input& matches, const Input& ratios, const Input& offsets,
                              const OptionalInput& other, const OptionalInput& other_sizes,
-                             const OptionalInput& other_diagonals, float near, float far, float tolerance,
-                             float min_share, float min_support, float weak, int num_threads) {
+                             const OptionalInput& other_diagonals, double near, double far, double tolerance,
+                             double min_share, double min_support, double weak, int num_threads) {
   const bindings::SupportArguments args =
       bindings::support_arguments(view(keypoints), view(sizes), view(diagonals), view(pairs), view(matches),
                                   view(ratios), view(offsets), view(other), view(other_sizes), view(other_diagonals));

@@ -18,8 +18,7 @@ std::tuple<Tensor, Tensor> similarity_support(
       in("keypoints", keypoints), in("sizes", sizes), in("diagonals", diagonals), in("pairs", pairs),
       in("matches", matches), in("ratios", ratios), in("offsets", offsets), in("other", other),
       in("other_sizes", other_sizes), in("other_diagonals", other_diagonals));
-  const auto f = [](double value) { return static_cast<float>(value); };
-  const SupportOptions options{f(near), f(far), f(tolerance), f(min_share), f(min_support), f(weak)};
+  const SupportOptions options{near, far, tolerance, min_share, min_support, weak};
   bindings::check_options(options);
   bindings::check_values(args);
   const Tensor evidence = make(keypoints, {args.count}, ScalarType::Float);
