@@ -118,12 +118,15 @@ __attribute__((noinline)) void strip_units(const Strip<float>& s) {
     MIRROR_UNROLL for (int i = 0; i < kRows; ++i)
       MIRROR_UNROLL for (int u = 0; u < kUnits; ++u) sum[i][u] = _mm256_setzero_ps();
     const float* lanes = s.lanes;
-    for (int64_t c = 0; c < s.channels; ++c, lanes += 8 * kUnits) {
-      __m256 q[kUnits];
-      MIRROR_UNROLL for (int u = 0; u < kUnits; ++u) q[u] = _mm256_load_ps(lanes + 8 * u);
-      MIRROR_UNROLL for (int i = 0; i < kRows; ++i) {
-        const __m256 t = _mm256_broadcast_ss(row[i] + c);
-        MIRROR_UNROLL for (int u = 0; u < kUnits; ++u) sum[i][u] = _mm256_fmadd_ps(t, q[u], sum[i][u]);
+    for (int64_t c = 0; c < s.channels;) {
+      fetch_ahead<kRows>(s, row, c);
+      for (const int64_t end = line_end(c, s.channels); c < end; ++c, lanes += 8 * kUnits) {
+        __m256 q[kUnits];
+        MIRROR_UNROLL for (int u = 0; u < kUnits; ++u) q[u] = _mm256_load_ps(lanes + 8 * u);
+        MIRROR_UNROLL for (int i = 0; i < kRows; ++i) {
+          const __m256 t = _mm256_broadcast_ss(row[i] + c);
+          MIRROR_UNROLL for (int u = 0; u < kUnits; ++u) sum[i][u] = _mm256_fmadd_ps(t, q[u], sum[i][u]);
+        }
       }
     }
     MIRROR_UNROLL for (int i = 0; i < kRows; ++i)

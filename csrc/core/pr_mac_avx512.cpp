@@ -54,14 +54,17 @@ __attribute__((noinline)) void strip_rows(const Strip<float>& s) {
       narrow[i] = _mm256_setzero_ps();
     }
     const float* lanes = s.lanes;
-    for (int64_t c = 0; c < s.channels; ++c, lanes += 16 * kWide + 8 * kNarrow) {
-      __m512 q[kWide + 1];
-      MIRROR_UNROLL for (int u = 0; u < kWide; ++u) q[u] = _mm512_loadu_ps(lanes + 16 * u);
-      const __m256 q_narrow = kNarrow ? _mm256_loadu_ps(lanes + 16 * kWide) : _mm256_setzero_ps();
-      MIRROR_UNROLL for (int i = 0; i < kRows; ++i) {
-        const __m512 t = _mm512_set1_ps(row[i][c]);
-        MIRROR_UNROLL for (int u = 0; u < kWide; ++u) sum[i][u] = _mm512_fmadd_ps(t, q[u], sum[i][u]);
-        if (kNarrow) narrow[i] = _mm256_fmadd_ps(_mm512_castps512_ps256(t), q_narrow, narrow[i]);
+    for (int64_t c = 0; c < s.channels;) {
+      fetch_ahead<kRows>(s, row, c);
+      for (const int64_t end = line_end(c, s.channels); c < end; ++c, lanes += 16 * kWide + 8 * kNarrow) {
+        __m512 q[kWide + 1];
+        MIRROR_UNROLL for (int u = 0; u < kWide; ++u) q[u] = _mm512_loadu_ps(lanes + 16 * u);
+        const __m256 q_narrow = kNarrow ? _mm256_loadu_ps(lanes + 16 * kWide) : _mm256_setzero_ps();
+        MIRROR_UNROLL for (int i = 0; i < kRows; ++i) {
+          const __m512 t = _mm512_set1_ps(row[i][c]);
+          MIRROR_UNROLL for (int u = 0; u < kWide; ++u) sum[i][u] = _mm512_fmadd_ps(t, q[u], sum[i][u]);
+          if (kNarrow) narrow[i] = _mm256_fmadd_ps(_mm512_castps512_ps256(t), q_narrow, narrow[i]);
+        }
       }
     }
     MIRROR_UNROLL for (int i = 0; i < kRows; ++i) {

@@ -161,8 +161,8 @@ class Candidates {
     scorer->set_query(query);
     const std::vector<Candidate>& list = open_[query];
     for (size_t i = 0; i < list.size(); ++i) {
-      if (i + 1 < list.size()) scorer->prefetch(list[i + 1].target);
-      exact_.offer_one(query, list[i].target, scorer->score(list[i].target));
+      const int64_t next = i + 1 < list.size() ? list[i + 1].target : -1;
+      exact_.offer_one(query, list[i].target, scorer->score(list[i].target, next));
     }
     open_[query].clear();
   }
@@ -184,14 +184,14 @@ class Candidates {
 class IntervalFiller {
  public:
   IntervalFiller(const Regions& query, const Regions& target, const Join<float>& join, Reduction reduction,
-                 const Roundings& of_query, const Roundings& of_target, Candidates* candidates)
+                 const Roundings& of_query, const Roundings& of_target, const float* biases, Candidates* candidates)
       : join_(join),
         reduction_(reduction),
         bound_(reduction, query.channels),
         of_query_(of_query),
         of_target_(of_target),
         candidates_(candidates),
-        scorer_(query, target, reduction) {}
+        scorer_(query, target, reduction, biases) {}
 
   void operator()(const Products<float>& p) {
     for (int64_t i = 0; i < p.block.images; ++i) {
@@ -241,12 +241,13 @@ void certified_top_k(const Regions& query, const Regions& target, bool self, Red
   Join<float> join(query, target, self, reduction, Precision::kBf16);
   join.plan(parallel.threads);
   Candidates candidates(query.images, k, reduction, values, indices);
+  const Buffer<float> biases = half_norms<float>(target, reduction, parallel);
   auto make_filler = [&] {
-    return IntervalFiller(query, target, join, reduction, of_query, of_target, &candidates);
+    return IntervalFiller(query, target, join, reduction, of_query, of_target, biases.get(), &candidates);
   };
   run_join(join, make_filler, parallel);
   auto make_scorer = [&] {
-    return [&, scorer = Scorer<float>(query, target, reduction)](int64_t q) mutable { candidates.finish(q, &scorer); };
+    return [&, scorer = Scorer<float>(query, target, reduction, biases.get())](int64_t q) mutable { candidates.finish(q, &scorer); };
   };
   run_tasks(parallel, query.images, make_scorer);
 }

@@ -6,6 +6,8 @@
 
 #include <cstdint>
 
+#include "core/pr_mac_tiles.h"
+
 #define MIRROR_UNROLL _Pragma("GCC unroll 32")
 #define MIRROR_INLINE static inline __attribute__((always_inline))
 
@@ -74,6 +76,20 @@ __attribute__((noinline)) void pack_rows(const float* const* rows, int64_t chann
     }
   for (int64_t s = blocks * 8; s < Source::steps(channels); ++s)
     for (int i = 0; i < kWidth; ++i) out[s * kWidth + i] = rows[i] ? Source::step(rows[i], s, channels) : 0.f;
+}
+
+// ---- re-ranking: candidates lie anywhere in memory, so while one is multiplied the next is fetched, line by line ------
+constexpr int64_t kLine = 16;  // floats of a cache line
+
+MIRROR_INLINE int64_t line_end(int64_t c, int64_t channels) { return c + kLine < channels ? c + kLine : channels; }
+
+template <int kRows>
+MIRROR_INLINE void fetch_ahead(const Strip<float>& s, const float* const* row, int64_t c) {
+  MIRROR_UNROLL for (int i = 0; i < kRows; ++i)  // the rows of the next step, from the second-level cache
+    _mm_prefetch(reinterpret_cast<const char*>(row[i] + kRows * s.channels + c), _MM_HINT_T0);
+  if (!s.upcoming) return;
+  MIRROR_UNROLL for (int i = 0; i < kRows; ++i)
+    _mm_prefetch(reinterpret_cast<const char*>(s.upcoming + (row[i] - s.target) + c), _MM_HINT_T1);
 }
 
 }  // namespace

@@ -1,5 +1,7 @@
 #include "core/pr_mac_reduce.h"
 
+#include <algorithm>
+
 namespace mirror {
 namespace prmac {
 namespace {
@@ -37,10 +39,10 @@ void Reducer<T>::rows(int64_t query_image, int64_t first_target, int64_t targets
       const T limit = norms[i] * kCancelled<T>;
       for (int64_t l = 0; l < targets; ++l) line[l] = squared_distance(norms[i], line[l]);
       for (int64_t l = 0; l < targets; ++l)
-        if (line[l] < limit)
+        if (__builtin_expect(line[l] < limit, 0))
           line[l] = repaired(query_image, i, first_target + l, index ? index + i * lanes + l : nullptr);
     }
-    for (int64_t l = 0; l < targets; ++l) accumulate(reduction_, line[l], &scores[l]);
+    accumulate(reduction_, line, targets, scores);
   }
   for (int64_t l = 0; l < targets; ++l) scores[l] = finish_score(reduction_, scores[l], regions);
 }
@@ -49,17 +51,22 @@ template <class T>
 void Reducer<T>::columns(int64_t first_query, int64_t queries, int64_t regions, int64_t target_image,
                          const T* norms, T* best, int64_t lanes, T* scores) {
   for (int64_t l = 0; l < queries; ++l) scores[l] = start_score<T>(reduction_);
+  int64_t complete = regions;  // regions that all query images have
+  for (int64_t l = 0; l < queries; ++l) complete = std::min(complete, query_.size(first_query + l));
   for (int64_t r = 0; r < regions; ++r) {
     T* line = best + r * lanes;
     const T* norm = norms + r * lanes;
-    for (int64_t l = 0; l < queries; ++l) {
-      if (r >= query_.size(first_query + l)) continue;
-      if (distance_) {
-        line[l] = squared_distance(norm[l], line[l]);
-        if (line[l] < norm[l] * kCancelled<T>) line[l] = repaired(first_query + l, r, target_image, nullptr);
-      }
-      accumulate(reduction_, line[l], &scores[l]);
+    if (distance_) {
+      for (int64_t l = 0; l < queries; ++l) line[l] = squared_distance(norm[l], line[l]);
+      for (int64_t l = 0; l < queries; ++l)
+        if (__builtin_expect(line[l] < norm[l] * kCancelled<T>, 0))
+          line[l] = repaired(first_query + l, r, target_image, nullptr);
     }
+    if (r < complete)
+      accumulate(reduction_, line, queries, scores);
+    else
+      for (int64_t l = 0; l < queries; ++l)
+        if (r < query_.size(first_query + l)) accumulate(reduction_, line[l], &scores[l]);
   }
   for (int64_t l = 0; l < queries; ++l) scores[l] = finish_score(reduction_, scores[l], query_.size(first_query + l));
 }

@@ -29,6 +29,25 @@ void accumulate(Reduction reduction, T x, T* sum) {
   }
 }
 
+// The same for `count` scores at once.
+template <class T>
+void accumulate(Reduction reduction, const T* x, int64_t count, T* sums) {
+  switch (reduction) {
+    case Reduction::kCosine:
+    case Reduction::kSqEuclid:
+    case Reduction::kEuclidL2:
+      for (int64_t i = 0; i < count; ++i) sums[i] += x[i];
+      break;
+    case Reduction::kEuclidSum:
+      for (int64_t i = 0; i < count; ++i) sums[i] += std::sqrt(x[i]);
+      break;
+    case Reduction::kBest:
+    case Reduction::kHausdorff:
+      for (int64_t i = 0; i < count; ++i) sums[i] = x[i] > sums[i] ? x[i] : sums[i];
+      break;
+  }
+}
+
 template <class T>
 T finish_score(Reduction reduction, T sum, int64_t regions) {
   if (regions == 0) return T(0);

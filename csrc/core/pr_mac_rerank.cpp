@@ -23,7 +23,23 @@ int64_t lane_count(const Kernel<T>& kernel, int64_t regions) {
 }  // namespace
 
 template <class T>
-Scorer<T>::Scorer(const Regions& query, const Regions& target, Reduction reduction)
+Buffer<T> half_norms(const Regions& target, Reduction reduction, const Parallel& parallel) {
+  if (!is_distance(reduction)) return {};
+  const Vectors<T> vectors(target, false);
+  Buffer<T> out(target.images * target.capacity);
+  auto make_worker = [&] {
+    return [&, scratch = Buffer<T>(vectors.scratch_size(1))](int64_t image) {
+      for (int64_t r = 0; r < vectors.size(image); ++r)
+        out[image * target.capacity + r] =
+            static_cast<T>(0.5 * squared_norm(vectors.row(image, r, scratch.get()), target.channels));
+    };
+  };
+  run_tasks(parallel, target.images, make_worker);
+  return out;
+}
+
+template <class T>
+Scorer<T>::Scorer(const Regions& query, const Regions& target, Reduction reduction, const T* biases)
     : query_(query, false),
       target_(target, false),
       reducer_(query_, target_, reduction),
@@ -33,6 +49,7 @@ Scorer<T>::Scorer(const Regions& query, const Regions& target, Reduction reducti
       target_scratch_(target_.scratch_size(target_.capacity())),
       lanes_(lane_count(kernel_, query_.capacity()) * query_.channels()),
       norms_(query_.capacity()),
+      biases_(biases),
       bias_(target_.capacity()),
       best_(lane_count(kernel_, query_.capacity())) {
   std::fill(bias_.get(), bias_.get() + target_.capacity(), T(0));
@@ -58,16 +75,19 @@ void Scorer<T>::set_query(int64_t image) {
 }
 
 template <class T>
-T Scorer<T>::score(int64_t target_image) {
+T Scorer<T>::score(int64_t target_image, int64_t next) {
   const int64_t regions = query_.size(image_), channels = query_.channels();
   Strip<T> strip;
   strip.lanes = lanes_.get();
   strip.target = target_.rows(target_image, target_scratch_.get());
+  if (next >= 0 && target_.scratch_size(1) == 0) strip.upcoming = target_.rows(next, nullptr);
   strip.bias = bias_.get();
   strip.regions = target_.size(target_image);
   strip.channels = channels;
   strip.best = best_.get();
-  if (distance_)
+  if (biases_)
+    strip.bias = biases_ + target_image * target_.capacity();
+  else if (distance_)
     for (int64_t j = 0; j < strip.regions; ++j)
       bias_[j] = static_cast<T>(0.5 * squared_norm(strip.target + j * channels, channels));
   for (int64_t first = 0; first < regions; first += strip.width) {
@@ -75,20 +95,15 @@ T Scorer<T>::score(int64_t target_image) {
     strip.best += strip.width;
     strip.width = kernel_.strip_width(regions - first);
     kernel_.strip(strip);
+    strip.upcoming = nullptr;
   }
   T result;
   reducer_.rows(image_, target_image, 1, norms_.get(), best_.get(), nullptr, 1, &result);
   return result;
 }
 
-template <class T>
-void Scorer<T>::prefetch(int64_t target_image) const {
-  if (target_.scratch_size(1) != 0) return;
-  const char* data = reinterpret_cast<const char*>(target_.rows(target_image, nullptr));
-  const int64_t bytes = target_.size(target_image) * target_.channels() * static_cast<int64_t>(sizeof(T));
-  for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(data + i, 0, 2);
-}
-
+template Buffer<float> half_norms(const Regions&, Reduction, const Parallel&);
+template Buffer<double> half_norms(const Regions&, Reduction, const Parallel&);
 template class Scorer<float>;
 template class Scorer<double>;
 
@@ -101,14 +116,16 @@ using namespace prmac;
 template <class T>
 void rerank(const Regions& query, const Regions& target, const int64_t* candidates, int64_t count,
             Reduction reduction, T* scores, const Parallel& parallel) {
+  Buffer<T> biases;
+  if (query.images * count >= target.images) biases = half_norms<T>(target, reduction, parallel);
   auto make_worker = [&] {
-    return [&, scorer = Scorer<T>(query, target, reduction)](int64_t q) mutable {
+    return [&, scorer = Scorer<T>(query, target, reduction, biases.get())](int64_t q) mutable {
       const T worst = static_cast<T>(higher_is_closer(reduction) ? -INFINITY : INFINITY);
       const int64_t* list = candidates + q * count;
       scorer.set_query(q);
       for (int64_t i = 0; i < count; ++i) {
-        if (i + 1 < count && list[i + 1] >= 0) scorer.prefetch(list[i + 1]);
-        scores[q * count + i] = list[i] < 0 ? worst : scorer.score(list[i]);
+        const int64_t next = i + 1 < count ? list[i + 1] : -1;
+        scores[q * count + i] = list[i] < 0 ? worst : scorer.score(list[i], next);
       }
     };
   };

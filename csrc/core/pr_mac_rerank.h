@@ -8,18 +8,21 @@
 namespace mirror {
 namespace prmac {
 
+// |t|^2 / 2 of all target regions [images, capacity], for distances; empty for similarities.
+template <class T>
+Buffer<T> half_norms(const Regions& target, Reduction reduction, const Parallel& parallel);
+
 // Scores one query image against any number of target images, one after another.
 template <class T>
 class Scorer {
  public:
-  Scorer(const Regions& query, const Regions& target, Reduction reduction);
+  // biases: what half_norms gave, which must outlive this; nullptr: they are computed for every candidate anew.
+  Scorer(const Regions& query, const Regions& target, Reduction reduction, const T* biases);
   void set_query(int64_t image);
-  T score(int64_t target_image);
-  void prefetch(int64_t target_image) const;
+  // `next` is the image that will be scored next, or -1: it is fetched into the cache meanwhile.
+  T score(int64_t target_image, int64_t next);
 
  private:
-  void pack();
-
   Vectors<T> query_, target_;
   Reducer<T> reducer_;
   const Kernel<T>& kernel_;
@@ -29,6 +32,7 @@ class Scorer {
   Buffer<T> query_scratch_, target_scratch_;
   Buffer<T> lanes_;  // strips [channels, width], one after another
   Buffer<T> norms_;  // [query regions]
+  const T* biases_;
   Buffer<T> bias_;   // [target regions]
   Buffer<T> best_;   // [lanes]
 };

@@ -44,7 +44,8 @@ template <class T>
 struct Strip {
   const T* lanes = nullptr;  // [channels, width]
   int64_t width = 0;         // as Kernel::strip_width gave it
-  const T* target = nullptr;  // [regions, channels]
+  const T* target = nullptr;    // [regions, channels]
+  const T* upcoming = nullptr;  // the candidate that comes next, to be fetched early; or nullptr
   const T* bias = nullptr;    // [regions]
   int64_t regions = 0;
   int64_t channels = 0;

@@ -62,14 +62,13 @@ void two_passes(const Regions& query, const Regions& target, bool self, Reductio
   Buffer<int64_t> candidates(query.images * kept);
   fill_lists(query, target, self, reduction, Precision::kBf16, kept, rough.get(), candidates.get(), parallel);
   TopLists<float> lists(query.images, k, reduction, values, indices);
+  const Buffer<float> biases = half_norms<float>(target, reduction, parallel);
   auto make_worker = [&] {
-    return [&, scorer = Scorer<float>(query, target, reduction)](int64_t q) mutable {
+    return [&, scorer = Scorer<float>(query, target, reduction, biases.get())](int64_t q) mutable {
       const int64_t* list = candidates.get() + q * kept;
       scorer.set_query(q);
-      for (int64_t i = 0; i < kept; ++i) {
-        if (i + 1 < kept) scorer.prefetch(list[i + 1]);
-        lists.offer_one(q, list[i], scorer.score(list[i]));
-      }
+      for (int64_t i = 0; i < kept; ++i)
+        lists.offer_one(q, list[i], scorer.score(list[i], i + 1 < kept ? list[i + 1] : -1));
       lists.finish(q);
     };
   };

@@ -1,5 +1,6 @@
 #include "core/pr_mac_vectors.h"
 
+#include <algorithm>
 #include <cstring>
 #include <limits>
 #include <type_traits>
@@ -101,18 +102,38 @@ double squared_norm(const T* x, int64_t channels) {
   return (sum[0] + sum[1]) + (sum[2] + sum[3]);
 }
 
+namespace {
+
+// |q - t|^2, or anything not below `least` once it is known to be.
+template <class T>
+double squared_difference(const T* query, const T* target, int64_t channels, double least) {
+  double sum[8] = {};
+  int64_t c = 0;
+  auto total = [&] { return ((sum[0] + sum[1]) + (sum[2] + sum[3])) + ((sum[4] + sum[5]) + (sum[6] + sum[7])); };
+  while (c + 8 <= channels) {
+    for (const int64_t end = std::min(channels, c + 64); c + 8 <= end; c += 8)
+      for (int i = 0; i < 8; ++i) {
+        const double difference = static_cast<double>(query[c + i]) - static_cast<double>(target[c + i]);
+        sum[i] += difference * difference;
+      }
+    if (total() >= least) return least;
+  }
+  for (; c < channels; ++c) {
+    const double difference = static_cast<double>(query[c]) - static_cast<double>(target[c]);
+    sum[0] += difference * difference;
+  }
+  return total();
+}
+
+}  // namespace
+
 template <class T>
 T direct_squared_distance(const T* query, const Vectors<T>& targets, int64_t image, T* scratch, int32_t* index) {
   double least = std::numeric_limits<double>::infinity();
   for (int64_t j = 0; j < targets.size(image); ++j) {
-    const T* target = targets.row(image, j, scratch);
-    double sum = 0;
-    for (int64_t c = 0; c < targets.channels(); ++c) {
-      const double difference = static_cast<double>(query[c]) - static_cast<double>(target[c]);
-      sum += difference * difference;
-    }
-    if (!(sum < least)) continue;
-    least = sum;
+    const double d = squared_difference(query, targets.row(image, j, scratch), targets.channels(), least);
+    if (!(d < least)) continue;
+    least = d;
     if (index) *index = static_cast<int32_t>(j);
   }
   return static_cast<T>(least);
