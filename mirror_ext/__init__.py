@@ -7,29 +7,42 @@ Importing this package imports neither torch nor NumPy and loads no library; eac
 """
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from . import numpy as numpy
+    from . import reference as reference
+    from ._build_info import build_info as build_info
+    from ._build_info import cmake_prefix_path as cmake_prefix_path
+    from ._match_kernel import match_kernel as match_kernel
+    from ._match_kernel import mutual_matches as mutual_matches
+    from ._pr_mac import pr_mac as pr_mac
+    from ._pr_mac import pr_mac_rerank as pr_mac_rerank
+    from ._pr_mac import pr_mac_topk as pr_mac_topk
+    from ._similarity_support import similarity_support as similarity_support
 
 __version__ = "0.1.0"
 
-# Public name -> module that defines it. Modules named with an underscore need torch.
-_HOMES = {
+# Public name -> module that defines it.
+_TORCH_OPS = {
     "match_kernel": "_match_kernel",
     "mutual_matches": "_match_kernel",
     "similarity_support": "_similarity_support",
     "pr_mac": "_pr_mac",
     "pr_mac_topk": "_pr_mac",
     "pr_mac_rerank": "_pr_mac",
-    "build_info": "_build_info",
-    "cmake_prefix_path": "_build_info",
 }
+_FACTS = {"build_info": "_build_info", "cmake_prefix_path": "_build_info"}
 _MODULES = ("numpy", "reference")
 
-__all__ = ["__version__", *_HOMES, *_MODULES]
+__all__ = ["__version__", *_TORCH_OPS, *_FACTS, *_MODULES]
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    if name in _TORCH_OPS:
+        importlib.import_module(f"{__name__}._library")  # first: it says what is missing where torch or _C is
+    if home := _TORCH_OPS.get(name, _FACTS.get(name)):
+        value = getattr(importlib.import_module(f"{__name__}.{home}"), name)
         globals()[name] = value
         return value
     if name in _MODULES:

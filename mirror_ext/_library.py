@@ -2,6 +2,7 @@
 
 import warnings
 from pathlib import Path
+from typing import Any
 
 from ._build_info import built_parts, loaded
 
@@ -24,9 +25,10 @@ def _load(part: str, name: str) -> None:
     try:
         torch.ops.load_library(str(path))
     except OSError as error:
-        loaded[part] = str(error)
+        why = str(error.__cause__ or error)  # torch puts a sentence of its own before that of the dynamic linker
+        loaded[part] = why
         raise ImportError(
-            f"{error}\nmirror_ext cannot load its {part} ops, {built_parts()[part]}, into torch {torch.__version__}"
+            f"{why}\nmirror_ext cannot load its {part} ops, {built_parts()[part]}, into torch {torch.__version__}"
         ) from error
     loaded[part] = True
 
@@ -41,3 +43,11 @@ else:
         _load("cuda", "_C_cuda")
     except ImportError as error:  # the CPU ops work without it: say so once, go on
         warnings.warn(str(error), RuntimeWarning, stacklevel=2)
+
+
+def expect_tensors(op: str, **arguments: Any) -> None:
+    """Fails unless every argument is a tensor or None."""
+    for name, value in arguments.items():
+        if value is not None and not isinstance(value, torch.Tensor):
+            got = type(value).__name__
+            raise TypeError(f"{op}: {name}: expected a tensor, got {got} (mirror_ext.numpy takes NumPy arrays)")

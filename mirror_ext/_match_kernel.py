@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from . import _library  # noqa: F401  loads the ops
+from ._library import expect_tensors  # loads the ops
 from ._results import Matches
 
 
@@ -43,9 +43,10 @@ def match_kernel(
 
     Source: PR-MAC (ACCV 2018, Eq. 9-10) read over local features, with Lowe's ratio (IJCV 2004).
     """
-    return torch.ops.mirror.match_kernel(
-        descriptors, sizes, other, other_sizes, pairs, _depth("match_kernel", depth)
+    expect_tensors(
+        "match_kernel", descriptors=descriptors, sizes=sizes, other=other, other_sizes=other_sizes, pairs=pairs
     )
+    return torch.ops.mirror.match_kernel(descriptors, sizes, other, other_sizes, pairs, _depth("match_kernel", depth))
 
 
 def mutual_matches(
@@ -73,6 +74,9 @@ def mutual_matches(
     Raises:
         ValueError: as `match_kernel`.
     """
+    expect_tensors(
+        "mutual_matches", descriptors=descriptors, sizes=sizes, other=other, other_sizes=other_sizes, pairs=pairs
+    )
     return Matches(
         *torch.ops.mirror.mutual_matches(
             descriptors, sizes, other, other_sizes, pairs, _depth("mutual_matches", depth), max_ratio

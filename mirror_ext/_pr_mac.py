@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import _library  # noqa: F401  loads the ops
+from ._library import expect_tensors  # loads the ops
 from ._results import TopK
 
 
@@ -54,6 +54,7 @@ def pr_mac(
 
     Source: Eq. 9-10 of Shen et al., Matchable Image Retrieval by Learning from Surface Reconstruction, ACCV 2018.
     """
+    expect_tensors("pr_mac", query=query, target=target, query_sizes=query_sizes, target_sizes=target_sizes)
     target = _other("pr_mac", query, target, symmetric)
     tracked = torch.is_grad_enabled() and (query.requires_grad or (target is not None and target.requires_grad))
     scores, argmax = torch.ops.mirror.pr_mac(
@@ -94,6 +95,7 @@ def pr_mac_topk(
     Raises:
         ValueError: as `pr_mac`.
     """
+    expect_tensors("pr_mac_topk", query=query, target=target, query_sizes=query_sizes, target_sizes=target_sizes)
     target = _other("pr_mac_topk", query, target, symmetric)
     return TopK(
         *torch.ops.mirror.pr_mac_topk(
@@ -123,6 +125,16 @@ def pr_mac_rerank(
     Raises:
         ValueError: as `pr_mac`, and candidates out of range.
     """
+    expect_tensors(
+        "pr_mac_rerank",
+        query=query,
+        target=target,
+        candidates=candidates,
+        query_sizes=query_sizes,
+        target_sizes=target_sizes,
+    )
+    if target is None:
+        target, target_sizes = query, query_sizes
     return torch.ops.mirror.pr_mac_rerank(query, target, candidates, query_sizes, target_sizes, reduction)
 
 

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from . import _library  # noqa: F401  loads the ops
+from ._library import expect_tensors  # loads the ops
 from ._results import Support
 
 
@@ -56,6 +56,19 @@ def similarity_support(
 
     Source: docs/late_interaction.md, 4; kin of weak geometric consistency (Jégou et al. 2008) and GMS (2017).
     """
+    expect_tensors(
+        "similarity_support",
+        keypoints=keypoints,
+        sizes=sizes,
+        diagonals=diagonals,
+        pairs=pairs,
+        matches=matches,
+        ratios=ratios,
+        offsets=offsets,
+        other=other,
+        other_sizes=other_sizes,
+        other_diagonals=other_diagonals,
+    )
     return Support(
         *torch.ops.mirror.similarity_support(
             keypoints,

@@ -211,7 +211,7 @@ class _Arguments:
             self.fail(TypeError, argument, "an array of numbers", value.dtype)
         if not value.dtype.isnative:
             self.fail(TypeError, argument, "native byte order", value.dtype)
-        return np.require(value, requirements="CA")
+        return np.require(value, requirements=["C", "A"])
 
     def depth(self, depth: int | None) -> int:
         if depth is not None and depth < 0:

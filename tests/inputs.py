@@ -62,9 +62,7 @@ def misaligned(array: np.ndarray, offset: int = 1) -> np.ndarray:
     return view
 
 
-def descriptors(
-    photos: int, features: int, seed: int = 0, kind: str = "scene", shared: float = 0.5
-) -> np.ndarray:
+def descriptors(photos: int, features: int, seed: int = 0, kind: str = "scene", shared: float = 0.5) -> np.ndarray:
     """7-bit descriptors [photos, features, 128].
 
     kind: "scene": like RootSIFT, photos see noisy views of the same points; "few": components 0..3 of few points, full
@@ -100,7 +98,12 @@ def matched_keypoints(
     rng = np.random.default_rng(seed)
     shape = (pairs, matches)
     a = np.stack(
-        [rng.uniform(0, width, shape), rng.uniform(0, height, shape), rng.gamma(2, 3, shape) + 1, rng.uniform(0, 360, shape)],
+        [
+            rng.uniform(0, width, shape),
+            rng.uniform(0, height, shape),
+            rng.gamma(2, 3, shape) + 1,
+            rng.uniform(0, 360, shape),
+        ],
         -1,
     )
     grow, turn = rng.uniform(0.5, 2, (pairs, 1)), rng.uniform(0, 360, (pairs, 1))

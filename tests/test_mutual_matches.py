@@ -41,7 +41,10 @@ def test_same_bits_as_the_reference(photos, n, m, kind, seed, count, depth, max_
     expected = reference.mutual_matches(d, sizes, other, **options)
     for level, found in inputs.every_isa(lambda: ops.mutual_matches(d, sizes, other, **options)).items():
         assert_same(found, expected, level)
-    assert_same(mirror_ext.mutual_matches(tensor(d), tensor(sizes), tensor(other), **options | {"pairs": tensor(pairs)}), expected)
+    assert_same(
+        mirror_ext.mutual_matches(tensor(d), tensor(sizes), tensor(other), **options | {"pairs": tensor(pairs)}),
+        expected,
+    )
 
 
 def test_ties_go_to_the_lowest_index():
@@ -113,7 +116,9 @@ def test_memory_layouts():
 def test_errors_name_this_op():
     d = inputs.descriptors(2, 8)
     for call, convert in ((ops.mutual_matches, np.asarray), (mirror_ext.mutual_matches, torch.from_numpy)):
-        with pytest.raises(ValueError, match=r"^mutual_matches: pairs: expected indices 0..1 in column 1, got 2 in row 0$"):
+        with pytest.raises(
+            ValueError, match=r"^mutual_matches: pairs: expected indices 0..1 in column 1, got 2 in row 0$"
+        ):
             call(convert(d), pairs=convert(np.array([[0, 2]])))
         with pytest.raises(ValueError, match=r"^mutual_matches: depth: expected None or a number >= 0, got -3$"):
             call(convert(d), pairs=convert(np.array([[0, 1]])), depth=-3)

@@ -118,7 +118,9 @@ def cases(draw):
 
 def size_of(arguments):
     """What rounding errors of the scores are relative to."""
-    length = max(1.0, *(float(np.square(arguments[k]).sum(-1).max(initial=0)) for k in ("query", "target") if k in arguments))
+    length = max(
+        1.0, *(float(np.square(arguments[k]).sum(-1).max(initial=0)) for k in ("query", "target") if k in arguments)
+    )
     return length * max(1, arguments["query"].shape[1])
 
 
@@ -156,7 +158,9 @@ def check_argmax(arguments, argmax):
     n = np.full(len(query), query.shape[1]) if sizes is None else sizes
     m = np.full(len(target), target.shape[1]) if target_sizes is None else target_sizes
     assert argmax.shape == (len(query), len(target), query.shape[1]) and argmax.dtype == np.int32
-    tolerance = 1e-5 * max(1.0, float(np.square(query).sum(-1).max(initial=0)), float(np.square(target).sum(-1).max(initial=0)))
+    tolerance = 1e-5 * max(
+        1.0, float(np.square(query).sum(-1).max(initial=0)), float(np.square(target).sum(-1).max(initial=0))
+    )
     for i, q in enumerate(query):
         for j, t in enumerate(target):
             found = argmax[i, j]
@@ -224,7 +228,9 @@ def test_all_paths_give_the_same_bits(level, dtype, reduction):
     with inputs.isa(level):
         scores, argmax = mirror_ext.pr_mac(query, target, reduction, **sizes, return_argmax=True)
         self_scores = mirror_ext.pr_mac(target, target, reduction, query_sizes=target_sizes, target_sizes=target_sizes)
-        self_top = mirror_ext.pr_mac_topk(target, target, 6, reduction, query_sizes=target_sizes, target_sizes=target_sizes)
+        self_top = mirror_ext.pr_mac_topk(
+            target, target, 6, reduction, query_sizes=target_sizes, target_sizes=target_sizes
+        )
         before = torch.get_num_threads()
         try:
             for count in inputs.THREADS:
@@ -266,7 +272,9 @@ def test_levels_agree():
         found = inputs.every_isa(lambda: ops.pr_mac(x, reduction=reduction))  # noqa: B023  called at once
         for level, scores in found.items():
             off = ~np.eye(30, dtype=bool)  # the diagonal is the square root of nothing
-            np.testing.assert_allclose(scores[off], found["portable"][off], rtol=2e-6, atol=1e-6, err_msg=f"{reduction} {level}")
+            np.testing.assert_allclose(
+                scores[off], found["portable"][off], rtol=2e-6, atol=1e-6, err_msg=f"{reduction} {level}"
+            )
         if "avx512" in found:
             assert inputs.same_bits(found["avx2"], found["avx512"]), reduction
 
@@ -281,7 +289,9 @@ def test_memory_layouts():
     shifted = torch.zeros(7 * 4 * 33 + 1)[1:].view(7, 4, 33)
     shifted.copy_(tensor(t))
     assert inputs.same_bits(mirror_ext.pr_mac(strided, shifted, query_sizes=tensor(sizes)).numpy(), expected)
-    assert inputs.same_bits(mirror_ext.pr_mac(tensor(q), tensor(t).flip(0), query_sizes=tensor(sizes)).flip(1).numpy(), expected)
+    assert inputs.same_bits(
+        mirror_ext.pr_mac(tensor(q), tensor(t).flip(0), query_sizes=tensor(sizes)).flip(1).numpy(), expected
+    )
 
 
 # ---- bfloat16 first pass ---------------------------------------------------------------------------------------------
@@ -406,8 +416,13 @@ def test_gradient_of_the_reference(images, targets, r, s, c, reduction, dtype, t
 @pytest.mark.parametrize("reduction", inputs.REDUCTIONS)
 def test_gradcheck(reduction):
     generator = torch.Generator().manual_seed(0)
-    q, t = (torch.randn(n, r, 5, dtype=torch.float64, generator=generator, requires_grad=True) for n, r in ((2, 3), (3, 4)))
-    sizes = {"query_sizes": torch.tensor([3, 2], dtype=torch.int32), "target_sizes": torch.tensor([4, 1, 2], dtype=torch.int32)}
+    q, t = (
+        torch.randn(n, r, 5, dtype=torch.float64, generator=generator, requires_grad=True) for n, r in ((2, 3), (3, 4))
+    )
+    sizes = {
+        "query_sizes": torch.tensor([3, 2], dtype=torch.int32),
+        "target_sizes": torch.tensor([4, 1, 2], dtype=torch.int32),
+    }
     assert torch.autograd.gradcheck(lambda q, t: mirror_ext.pr_mac(q, t, reduction, **sizes), (q, t))
     if reduction in ("cosine", "best"):  # a self-join has distances of zero, where there is no derivative
         assert torch.autograd.gradcheck(lambda q: mirror_ext.pr_mac(q, reduction=reduction), (q,))
@@ -429,7 +444,9 @@ def test_gradient_is_the_same_for_any_number_of_threads():
         for count in inputs.THREADS:
             torch.set_num_threads(count)
             leaves = [query.clone().requires_grad_(), target.clone().requires_grad_()]
-            scores = mirror_ext.pr_mac(*leaves, "euclid_sum", query_sizes=query_sizes, target_sizes=target_sizes.clamp(min=1))
+            scores = mirror_ext.pr_mac(
+                *leaves, "euclid_sum", query_sizes=query_sizes, target_sizes=target_sizes.clamp(min=1)
+            )
             scores.square().sum().backward()
             results.append([x.grad for x in leaves])
     finally:
@@ -509,14 +526,23 @@ Q, T = inputs.regions(3, 4, 8), inputs.regions(5, 2, 8)
     ("arguments", "message"),
     [
         ({"query": Q[0]}, "query: expected float32 or float64 or bfloat16 or float16 [Q, R, C], got float32 [4, 8]"),
-        ({"query": Q.astype(np.int32)}, "query: expected float32 or float64 or bfloat16 or float16 [Q, R, C], got int32 "),
+        (
+            {"query": Q.astype(np.int32)},
+            "query: expected float32 or float64 or bfloat16 or float16 [Q, R, C], got int32 ",
+        ),
         ({"target": T[..., :7]}, "target: expected float32 [T, S, 8], got float32 [5, 2, 7]"),
         ({"target": T.astype(np.float64)}, "target: expected float32 [T, S, 8], got float64 [5, 2, 8]"),
         ({"query_sizes": np.array([1, 2], np.int32)}, "query_sizes: expected int32 [3], got int32 [2]"),
         ({"query_sizes": np.array([1, 2, 5], np.int32)}, "query_sizes: expected sizes 0..4, got 5 at 2"),
         ({"target_sizes": np.full(5, -1, np.int32)}, "target_sizes: expected sizes 0..2, got -1 at 0"),
-        ({"target": None, "target_sizes": np.ones(3, np.int32)}, "target_sizes: expected None without `target`, got int32 [3]"),
-        ({"reduction": "max"}, "reduction: expected cosine, sqeuclid, euclid_sum, euclid_l2, best or hausdorff, got 'max'"),
+        (
+            {"target": None, "target_sizes": np.ones(3, np.int32)},
+            "target_sizes: expected None without `target`, got int32 [3]",
+        ),
+        (
+            {"reduction": "max"},
+            "reduction: expected cosine, sqeuclid, euclid_sum, euclid_l2, best or hausdorff, got 'max'",
+        ),
         ({"precision": "fp8"}, "precision: expected exact or bf16, got 'fp8'"),
         ({"symmetric": True}, "target: expected None or the query itself with symmetric=True, got another "),
     ],

@@ -89,7 +89,7 @@ def test_reach():
 def test_min_share():
     """Half of 40 matches move together: 19 supporters each."""
     grid = np.array([[x, y, 4, 0] for x in range(100, 300, 40) for y in range(100, 260, 40)], np.float64)[:20]
-    both = np.concatenate([grid, grid + (5, 5, 0, 0)])
+    both = np.concatenate([grid, grid + np.array([5, 5, 0, 0])])
     other = both.copy()
     other[20:, :2] = np.random.default_rng(0).uniform(5e3, 5e5, (20, 2))
     arguments = one_pair(both, other)
@@ -104,7 +104,9 @@ def test_min_share():
     st.integers(0, 60),
     st.integers(0, 2**16),
     st.floats(0, 1),
-    st.sampled_from(({}, {"tolerance": 0.1, "near": 0.02}, {"far": 0.6, "min_share": 0.2}, {"min_support": 0.0, "weak": 1.0})),
+    st.sampled_from(
+        ({}, {"tolerance": 0.1, "near": 0.02}, {"far": 0.6, "min_share": 0.2}, {"min_support": 0.0, "weak": 1.0})
+    ),
 )
 def test_evidence_of_the_reference(pairs, matches, seed, inliers, options):
     arguments = inputs.matched_keypoints(pairs, matches, seed, inliers) | options
@@ -186,7 +188,10 @@ def changed(name, index, value):
     ("arguments", "message"),
     [
         ({"keypoints": GOOD["keypoints"][..., :3]}, "keypoints: expected float32 [N, n, 4], got float32 [4, 5, 3]"),
-        ({"keypoints": GOOD["keypoints"].astype(float)}, "keypoints: expected float32 [N, n, 4], got float64 [4, 5, 4]"),
+        (
+            {"keypoints": GOOD["keypoints"].astype(float)},
+            "keypoints: expected float32 [N, n, 4], got float64 [4, 5, 4]",
+        ),
         (changed("keypoints", (1, 2, 0), np.nan), "keypoints: expected finite numbers, got nan in row 2 of photo 1"),
         (changed("keypoints", (1, 2, 3), np.inf), "keypoints: expected finite numbers, got inf in row 2 of photo 1"),
         (changed("keypoints", (0, 4, 2), 0), "keypoints: expected scales above 0, got 0.000000 in row 4 of photo 0"),

@@ -19,26 +19,27 @@ void expect_sizes(const char* op, const char* argument, const OptionalArray& siz
   if (sizes) expect(op, argument, *sizes, {DType::kInt32}, "[" + text(images) + "]");
 }
 
-void check_sizes(const char* op, const char* argument, const int32_t* sizes, int64_t images, int64_t capacity) {
+void check_sizes(const char* op, const char* argument, const int32_t* sizes, int64_t images,
+                 int64_t capacity) {
   for (int64_t i = 0; sizes != nullptr && i < images; ++i)
     if (sizes[i] < 0 || sizes[i] > capacity)
       fail(op, argument, "sizes 0.." + text(capacity), text(sizes[i]) + " at " + text(i));
 }
 
-// pairs [count, 2] = (index into a set of `a`, index into one of `b`)
+// pairs [count, 2] = (index into a set of `a` images, index into one of `b`)
 void check_pairs(const char* op, const int64_t* pairs, int64_t count, int64_t a, int64_t b) {
   for (int64_t i = 0; i < count; ++i)
     for (int side = 0; side < 2; ++side) {
       const int64_t index = pairs[2 * i + side], images = side == 0 ? a : b;
-      if (index < 0 || index >= images)
-        fail(op, "pairs", "indices 0.." + text(images - 1) + " in column " + text(side),
-             text(index) + " in row " + text(i));
+      if (index >= 0 && index < images) continue;
+      const std::string expected = images > 0 ? "indices 0.." + text(images - 1) : "no pairs of no photos";
+      fail(op, "pairs", expected + " in column " + text(side), text(index) + " in row " + text(i));
     }
 }
 
 // Rows that are read: the first min(size, depth) of every image that occurs in column `side` of the pairs.
-void check_descriptors(const char* op, const char* argument, const Descriptors& set, const MatchArguments& arguments,
-                       bool first, bool second) {
+void check_descriptors(const char* op, const char* argument, const Descriptors& set,
+                       const MatchArguments& arguments, bool first, bool second) {
   std::vector<bool> used(set.images, arguments.pairs == nullptr);
   for (int64_t i = 0; arguments.pairs != nullptr && i < arguments.count; ++i) {
     if (first) used[arguments.pairs[2 * i]] = true;
@@ -52,14 +53,15 @@ void check_descriptors(const char* op, const char* argument, const Descriptors& 
     uint8_t seen = 0;
     for (int64_t i = 0; i < rows * kDescriptorLength; ++i) seen |= values[i];
     if (seen <= 127) continue;
-    const uint8_t* bad = std::find_if(values, values + rows * kDescriptorLength, [](uint8_t v) { return v > 127; });
-    fail(op, argument, "values 0..127", text(*bad) + " in row " + text((bad - values) / kDescriptorLength) +
-                                            " of photo " + text(image));
+    const uint8_t* bad =
+        std::find_if(values, values + rows * kDescriptorLength, [](uint8_t v) { return v > 127; });
+    fail(op, argument, "values 0..127",
+         text(*bad) + " in row " + text((bad - values) / kDescriptorLength) + " of photo " + text(image));
   }
 }
 
-Descriptors descriptors_of(const char* op, const char* argument, const Array& data, const char* sizes_argument,
-                           const OptionalArray& sizes) {
+Descriptors descriptors_of(const char* op, const char* argument, const Array& data,
+                           const char* sizes_argument, const OptionalArray& sizes) {
   expect(op, argument, data, {DType::kUInt8}, "[N, n, 128]");
   if (data.size(1) > kMaxFeatures)
     fail(op, argument, "at most " + text(kMaxFeatures) + " features a photo", text(data.size(1)));
@@ -177,7 +179,8 @@ void check_values(const SupportArguments& arguments) {
   if (offsets[0] != 0) fail(kSupport, "offsets", "0 first", text(offsets[0]));
   for (int64_t i = 0; i < arguments.count; ++i) {
     if (offsets[i + 1] < offsets[i])
-      fail(kSupport, "offsets", "numbers that never fall", text(offsets[i + 1]) + " after " + text(offsets[i]));
+      fail(kSupport, "offsets", "numbers that never fall",
+           text(offsets[i + 1]) + " after " + text(offsets[i]));
     if (offsets[i + 1] > arguments.total)
       fail(kSupport, "offsets", "at most " + text(arguments.total) + " (the matches)", text(offsets[i + 1]));
     for (int64_t m = offsets[i]; m < offsets[i + 1]; ++m)
@@ -201,7 +204,8 @@ void check_values(const SupportArguments& arguments) {
 
 void check_options(const SupportOptions& o) {
   const auto check = [](const char* name, double value) {
-    if (!(value >= 0) || !std::isfinite(value)) fail(kSupport, name, "a finite number >= 0", std::to_string(value));
+    if (!(value >= 0) || !std::isfinite(value))
+      fail(kSupport, name, "a finite number >= 0", std::to_string(value));
   };
   check("near", o.near);
   check("far", o.far);
@@ -224,19 +228,24 @@ Reduction reduction_of(const char* op, const std::string& name) {
 
 Scalar scalar_of(DType dtype) {
   switch (dtype) {
-    case DType::kFloat64: return Scalar::kFloat64;
-    case DType::kBFloat16: return Scalar::kBFloat16;
-    case DType::kFloat16: return Scalar::kFloat16;
-    default: return Scalar::kFloat32;
+    case DType::kFloat64:
+      return Scalar::kFloat64;
+    case DType::kBFloat16:
+      return Scalar::kBFloat16;
+    case DType::kFloat16:
+      return Scalar::kFloat16;
+    default:
+      return Scalar::kFloat32;
   }
 }
 
 Regions regions_of(const char* op, const char* argument, const Array& data, const std::string& pattern,
-                   std::initializer_list<DType> dtypes, const char* sizes_argument, const OptionalArray& sizes) {
+                   std::initializer_list<DType> dtypes, const char* sizes_argument,
+                   const OptionalArray& sizes) {
   expect(op, argument, data, dtypes, pattern);
   expect_sizes(op, sizes_argument, sizes, data.size(0));
-  return {data.data,    data_or_null<int32_t>(sizes), data.size(0), data.size(1), data.size(2),
-          scalar_of(data.dtype)};
+  return {data.data,    data_or_null<int32_t>(sizes), data.size(0), data.size(1),
+          data.size(2), scalar_of(data.dtype)};
 }
 
 }  // namespace
@@ -246,9 +255,9 @@ RegionArguments region_arguments(const char* op, const Array& query, const Optio
                                  const std::string& reduction) {
   RegionArguments result;
   result.reduction = reduction_of(op, reduction);
-  result.query = result.target =
-      regions_of(op, "query", query, "[Q, R, C]",
-                 {DType::kFloat32, DType::kFloat64, DType::kBFloat16, DType::kFloat16}, "query_sizes", query_sizes);
+  result.query = result.target = regions_of(
+      op, "query", query, "[Q, R, C]", {DType::kFloat32, DType::kFloat64, DType::kBFloat16, DType::kFloat16},
+      "query_sizes", query_sizes);
   result.self = !target;
   if (target)
     result.target = regions_of(op, "target", *target, "[T, S, " + text(query.size(2)) + "]", {query.dtype},
@@ -278,7 +287,8 @@ TopKOptions topk_options(int64_t k, const std::string& precision, int64_t margin
 }
 
 void expect_candidates(const Array& candidates, const RegionArguments& arguments) {
-  expect("pr_mac_rerank", "candidates", candidates, {DType::kInt64}, "[" + text(arguments.query.images) + ", K]");
+  expect("pr_mac_rerank", "candidates", candidates, {DType::kInt64},
+         "[" + text(arguments.query.images) + ", K]");
 }
 
 void check_candidates(const Array& candidates, const RegionArguments& arguments) {

@@ -28,7 +28,8 @@ struct Array {
 std::string describe(const Array& array);
 
 // Throws std::invalid_argument: "<op>: <argument>: expected <expected>, got <got>".
-[[noreturn]] void fail(const char* op, const char* argument, const std::string& expected, const std::string& got);
+[[noreturn]] void fail(const char* op, const char* argument, const std::string& expected,
+                       const std::string& got);
 
 // Fails unless the array has one of `dtypes` and the shape of `pattern`, for example "[N, n, 128]": a name stands for
 // any length, a number for itself.

@@ -40,7 +40,8 @@ class MatchLists {
   int64_t count(size_t pair) const { return static_cast<int64_t>(lists_[pair].matches.size() / 2); }
 
   // Every pair writes its own list: threads never meet.
-  static void receive(void* context, int64_t pair, int64_t count, const int32_t* matches, const float* ratios) {
+  static void receive(void* context, int64_t pair, int64_t count, const int32_t* matches,
+                      const float* ratios) {
     List& list = static_cast<MatchLists*>(context)->lists_[pair];
     list.matches.assign(matches, matches + 2 * count);
     list.ratios.assign(ratios, ratios + 2 * count);

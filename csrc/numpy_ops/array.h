@@ -28,7 +28,8 @@ inline DType dtype_of(nb::dlpack::dtype dtype) {
   if (dtype == nb::dtype<int64_t>()) return DType::kInt64;
   if (dtype == nb::dtype<float>()) return DType::kFloat32;
   if (dtype == nb::dtype<double>()) return DType::kFloat64;
-  if (dtype.code == static_cast<uint8_t>(nb::dlpack::dtype_code::Float) && dtype.bits == 16) return DType::kFloat16;
+  if (dtype.code == static_cast<uint8_t>(nb::dlpack::dtype_code::Float) && dtype.bits == 16)
+    return DType::kFloat16;
   return DType::kOther;
 }
 

@@ -19,7 +19,8 @@ using bindings::MatchArguments;
 using bindings::RegionArguments;
 
 nb::object match_kernel(const Input& descriptors, const OptionalInput& sizes, const OptionalInput& other,
-                        const OptionalInput& other_sizes, const OptionalInput& pairs, int64_t depth, int num_threads) {
+                        const OptionalInput& other_sizes, const OptionalInput& pairs, int64_t depth,
+                        int num_threads) {
   constexpr const char* op = "match_kernel";
   const MatchArguments args = bindings::match_arguments(op, view(descriptors), view(sizes), view(other),
                                                         view(other_sizes), view(pairs), depth);
@@ -60,13 +61,14 @@ nb::tuple mutual_matches(const Input& descriptors, const OptionalInput& sizes, c
 }
 
 nb::tuple similarity_support(const Input& keypoints, const OptionalInput& sizes, const Input& diagonals,
-                             const Input& pairs, const Input& matches, const Input& ratios, const Input& offsets,
-                             const OptionalInput& other, const OptionalInput& other_sizes,
-                             const OptionalInput& other_diagonals, double near, double far, double tolerance,
-                             double min_share, double min_support, double weak, int num_threads) {
-  const bindings::SupportArguments args =
-      bindings::support_arguments(view(keypoints), view(sizes), view(diagonals), view(pairs), view(matches),
-                                  view(ratios), view(offsets), view(other), view(other_sizes), view(other_diagonals));
+                             const Input& pairs, const Input& matches, const Input& ratios,
+                             const Input& offsets, const OptionalInput& other,
+                             const OptionalInput& other_sizes, const OptionalInput& other_diagonals,
+                             double near, double far, double tolerance, double min_share, double min_support,
+                             double weak, int num_threads) {
+  const bindings::SupportArguments args = bindings::support_arguments(
+      view(keypoints), view(sizes), view(diagonals), view(pairs), view(matches), view(ratios), view(offsets),
+      view(other), view(other_sizes), view(other_diagonals));
   const SupportOptions options{near, far, tolerance, min_share, min_support, weak};
   bindings::check_options(options);
   Output<float> evidence({args.count});
@@ -74,8 +76,9 @@ nb::tuple similarity_support(const Input& keypoints, const OptionalInput& sizes,
   static_assert(sizeof(bool) == 1);
   unlocked([&] {
     bindings::check_values(args);
-    mirror::similarity_support(args.a, args.b, args.pairs, args.count, args.matches, args.ratios, args.offsets, options,
-                               evidence.data(), reinterpret_cast<uint8_t*>(good.data()), threads(num_threads));
+    mirror::similarity_support(args.a, args.b, args.pairs, args.count, args.matches, args.ratios,
+                               args.offsets, options, evidence.data(),
+                               reinterpret_cast<uint8_t*>(good.data()), threads(num_threads));
   });
   return nb::make_tuple(evidence.release(), good.release());
 }
@@ -92,8 +95,8 @@ nb::object scores_of(const RegionArguments& args, std::vector<int64_t> shape, co
 }
 
 nb::tuple pr_mac(const Input& query, const OptionalInput& target, const OptionalInput& query_sizes,
-                 const OptionalInput& target_sizes, const std::string& reduction, const std::string& precision,
-                 bool with_argmax, int num_threads) {
+                 const OptionalInput& target_sizes, const std::string& reduction,
+                 const std::string& precision, bool with_argmax, int num_threads) {
   constexpr const char* op = "pr_mac";
   const RegionArguments args = bindings::region_arguments(op, view(query), view(target), view(query_sizes),
                                                           view(target_sizes), reduction);
@@ -124,7 +127,8 @@ nb::tuple pr_mac_topk(const Input& query, const OptionalInput& target, const Opt
     if (args.self)
       pr_mac_topk_self(args.query, args.reduction, options, out, indices.data(), threads(num_threads));
     else
-      mirror::pr_mac_topk(args.query, args.target, args.reduction, options, out, indices.data(), threads(num_threads));
+      mirror::pr_mac_topk(args.query, args.target, args.reduction, options, out, indices.data(),
+                          threads(num_threads));
   });
   return nb::make_tuple(values, indices.release());
 }

@@ -7,20 +7,24 @@
 STABLE_TORCH_LIBRARY(mirror, m) {
   // scores [N, N], [N, M] with `other`, [P] with `pairs`; depth < 0: all features
   m.def(
-      "match_kernel(Tensor descriptors, Tensor? sizes, Tensor? other, Tensor? other_sizes, Tensor? pairs, int depth)"
+      "match_kernel(Tensor descriptors, Tensor? sizes, Tensor? other, Tensor? other_sizes, Tensor? pairs, "
+      "int depth)"
       " -> Tensor");
   // matches [M, 2] int32, ratios [M, 2] float32, offsets [P + 1] int64
   m.def(
-      "mutual_matches(Tensor descriptors, Tensor? sizes, Tensor? other, Tensor? other_sizes, Tensor pairs, int depth,"
+      "mutual_matches(Tensor descriptors, Tensor? sizes, Tensor? other, Tensor? other_sizes, Tensor pairs, "
+      "int depth,"
       " float max_ratio) -> (Tensor, Tensor, Tensor)");
   // evidence [P] float32, good [M] bool
   m.def(
       "similarity_support(Tensor keypoints, Tensor? sizes, Tensor diagonals, Tensor pairs, Tensor matches,"
-      " Tensor ratios, Tensor offsets, Tensor? other, Tensor? other_sizes, Tensor? other_diagonals, float near,"
+      " Tensor ratios, Tensor offsets, Tensor? other, Tensor? other_sizes, Tensor? other_diagonals, float "
+      "near,"
       " float far, float tolerance, float min_share, float min_support, float weak) -> (Tensor, Tensor)");
   // scores [Q, T], argmax [Q, T, R] int32 ([Q, T, 0] unless with_argmax)
   m.def(
-      "pr_mac(Tensor query, Tensor? target, Tensor? query_sizes, Tensor? target_sizes, str reduction, str precision,"
+      "pr_mac(Tensor query, Tensor? target, Tensor? query_sizes, Tensor? target_sizes, str reduction, str "
+      "precision,"
       " bool with_argmax) -> (Tensor, Tensor)");
   // grad_query, grad_target
   m.def(
@@ -28,11 +32,13 @@ STABLE_TORCH_LIBRARY(mirror, m) {
       " Tensor scores, Tensor argmax, str reduction) -> (Tensor, Tensor)");
   // values [Q, k], indices [Q, k] int64
   m.def(
-      "pr_mac_topk(Tensor query, Tensor? target, Tensor? query_sizes, Tensor? target_sizes, int k, str reduction,"
+      "pr_mac_topk(Tensor query, Tensor? target, Tensor? query_sizes, Tensor? target_sizes, int k, str "
+      "reduction,"
       " str precision, int margin, bool certified) -> (Tensor, Tensor)");
   // scores [Q, K]
   m.def(
-      "pr_mac_rerank(Tensor query, Tensor target, Tensor candidates, Tensor? query_sizes, Tensor? target_sizes,"
+      "pr_mac_rerank(Tensor query, Tensor target, Tensor candidates, Tensor? query_sizes, Tensor? "
+      "target_sizes,"
       " str reduction) -> Tensor");
   // Instruction sets: the highest of this machine, and the one MIRROR_ISA selects.
   m.def("isa_available() -> str");

@@ -15,9 +15,9 @@ Tensor match_kernel(const Tensor& descriptors, const OptionalTensor& sizes, cons
                     const OptionalTensor& other_sizes, const OptionalTensor& pairs, int64_t depth) {
   constexpr const char* op = "match_kernel";
   Inputs in(op, descriptors);
-  const MatchArguments args = bindings::match_arguments(
-      op, in("descriptors", descriptors), in("sizes", sizes), in("other", other), in("other_sizes", other_sizes),
-      in("pairs", pairs), depth);
+  const MatchArguments args =
+      bindings::match_arguments(op, in("descriptors", descriptors), in("sizes", sizes), in("other", other),
+                                in("other_sizes", other_sizes), in("pairs", pairs), depth);
   bindings::check_values(op, args);
   if (args.pairs != nullptr) {
     const Tensor scores = make(descriptors, {args.count}, ScalarType::Float);
@@ -33,17 +33,18 @@ Tensor match_kernel(const Tensor& descriptors, const OptionalTensor& sizes, cons
 }
 
 std::tuple<Tensor, Tensor, Tensor> mutual_matches(const Tensor& descriptors, const OptionalTensor& sizes,
-                                                  const OptionalTensor& other, const OptionalTensor& other_sizes,
-                                                  const Tensor& pairs, int64_t depth, double max_ratio) {
+                                                  const OptionalTensor& other,
+                                                  const OptionalTensor& other_sizes, const Tensor& pairs,
+                                                  int64_t depth, double max_ratio) {
   constexpr const char* op = "mutual_matches";
   Inputs in(op, descriptors);
-  const MatchArguments args = bindings::match_arguments(
-      op, in("descriptors", descriptors), in("sizes", sizes), in("other", other), in("other_sizes", other_sizes),
-      in("pairs", pairs), depth);
+  const MatchArguments args =
+      bindings::match_arguments(op, in("descriptors", descriptors), in("sizes", sizes), in("other", other),
+                                in("other_sizes", other_sizes), in("pairs", pairs), depth);
   bindings::check_values(op, args);
   bindings::MatchLists lists(args.count);
-  mirror::mutual_matches(args.a, args.b, args.pairs, args.count, depth, static_cast<float>(max_ratio), lists.sink(),
-                         torch_threads());
+  mirror::mutual_matches(args.a, args.b, args.pairs, args.count, depth, static_cast<float>(max_ratio),
+                         lists.sink(), torch_threads());
   const Tensor offsets = make(descriptors, {args.count + 1}, ScalarType::Long);
   const int64_t total = lists.offsets(data<int64_t>(offsets));
   const Tensor matches = make(descriptors, {total, 2}, ScalarType::Int);

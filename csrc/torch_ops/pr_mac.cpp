@@ -15,9 +15,10 @@ ScalarType score_type(const RegionArguments& args) {
   return args.scores == DType::kFloat64 ? ScalarType::Double : ScalarType::Float;
 }
 
-std::tuple<Tensor, Tensor> pr_mac(const Tensor& query, const OptionalTensor& target, const OptionalTensor& query_sizes,
-                                  const OptionalTensor& target_sizes, const std::string& reduction,
-                                  const std::string& precision, bool with_argmax) {
+std::tuple<Tensor, Tensor> pr_mac(const Tensor& query, const OptionalTensor& target,
+                                  const OptionalTensor& query_sizes, const OptionalTensor& target_sizes,
+                                  const std::string& reduction, const std::string& precision,
+                                  bool with_argmax) {
   constexpr const char* op = "pr_mac";
   Inputs in(op, query);
   const RegionArguments args =
@@ -27,7 +28,8 @@ std::tuple<Tensor, Tensor> pr_mac(const Tensor& query, const OptionalTensor& tar
   bindings::check_values(op, args);
   const int64_t images = args.query.images, targets = args.target.images;
   const Tensor scores = make(query, {images, targets}, score_type(args));
-  const Tensor argmax = make(query, {images, targets, with_argmax ? args.query.capacity : 0}, ScalarType::Int);
+  const Tensor argmax =
+      make(query, {images, targets, with_argmax ? args.query.capacity : 0}, ScalarType::Int);
   int32_t* matched = with_argmax ? data<int32_t>(argmax) : nullptr;
   if (args.self)
     pr_mac_self(args.query, args.reduction, chosen, scores.mutable_data_ptr(), matched, torch_threads());
@@ -38,33 +40,36 @@ std::tuple<Tensor, Tensor> pr_mac(const Tensor& query, const OptionalTensor& tar
 }
 
 std::tuple<Tensor, Tensor> pr_mac_backward(const Tensor& grad, const Tensor& query, const Tensor& target,
-                                           const OptionalTensor& query_sizes, const OptionalTensor& target_sizes,
-                                           const Tensor& scores, const Tensor& argmax, const std::string& reduction) {
+                                           const OptionalTensor& query_sizes,
+                                           const OptionalTensor& target_sizes, const Tensor& scores,
+                                           const Tensor& argmax, const std::string& reduction) {
   constexpr const char* op = "pr_mac_backward";
   Inputs in(op, query);
   const RegionArguments args =
       bindings::region_arguments(op, in("query", query), in("target", target), in("query_sizes", query_sizes),
                                  in("target_sizes", target_sizes), reduction);
-  const Array q = in("query", query), g = in("grad", grad), s = in("scores", scores), a = in("argmax", argmax);
+  const Array q = in("query", query), g = in("grad", grad), s = in("scores", scores),
+              a = in("argmax", argmax);
   const std::string pairs = std::to_string(args.query.images) + ", " + std::to_string(args.target.images);
   bindings::expect(op, "query", q, {DType::kFloat32, DType::kFloat64}, "[Q, R, C]");
   bindings::expect(op, "grad", g, {args.scores}, "[" + pairs + "]");
   bindings::expect(op, "scores", s, {args.scores}, "[" + pairs + "]");
-  bindings::expect(op, "argmax", a, {DType::kInt32}, "[" + pairs + ", " + std::to_string(args.query.capacity) + "]");
+  bindings::expect(op, "argmax", a, {DType::kInt32},
+                   "[" + pairs + ", " + std::to_string(args.query.capacity) + "]");
   bindings::check_values(op, args);
-  const Tensor grad_query = make(query, {args.query.images, args.query.capacity, args.query.channels},
-                                 query.scalar_type());
-  const Tensor grad_target = make(query, {args.target.images, args.target.capacity, args.target.channels},
-                                  query.scalar_type());
+  const Tensor grad_query =
+      make(query, {args.query.images, args.query.capacity, args.query.channels}, query.scalar_type());
+  const Tensor grad_target =
+      make(query, {args.target.images, args.target.capacity, args.target.channels}, query.scalar_type());
   mirror::pr_mac_backward(args.query, args.target, args.reduction, g.data, s.data, a.as<int32_t>(),
                           grad_query.mutable_data_ptr(), grad_target.mutable_data_ptr(), torch_threads());
   return {grad_query, grad_target};
 }
 
 std::tuple<Tensor, Tensor> pr_mac_topk(const Tensor& query, const OptionalTensor& target,
-                                       const OptionalTensor& query_sizes, const OptionalTensor& target_sizes, int64_t k,
-                                       const std::string& reduction, const std::string& precision, int64_t margin,
-                                       bool certified) {
+                                       const OptionalTensor& query_sizes, const OptionalTensor& target_sizes,
+                                       int64_t k, const std::string& reduction, const std::string& precision,
+                                       int64_t margin, bool certified) {
   constexpr const char* op = "pr_mac_topk";
   Inputs in(op, query);
   const RegionArguments args =

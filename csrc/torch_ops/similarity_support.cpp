@@ -23,8 +23,8 @@ std::tuple<Tensor, Tensor> similarity_support(
   bindings::check_values(args);
   const Tensor evidence = make(keypoints, {args.count}, ScalarType::Float);
   const Tensor good = make(keypoints, {args.total}, ScalarType::Bool);
-  mirror::similarity_support(args.a, args.b, args.pairs, args.count, args.matches, args.ratios, args.offsets, options,
-                             data<float>(evidence), data<uint8_t>(good), torch_threads());
+  mirror::similarity_support(args.a, args.b, args.pairs, args.count, args.matches, args.ratios, args.offsets,
+                             options, data<float>(evidence), data<uint8_t>(good), torch_threads());
   return {evidence, good};
 }
 

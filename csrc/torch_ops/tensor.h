@@ -25,21 +25,30 @@ using OptionalTensor = std::optional<Tensor>;
 
 inline DType dtype_of(const Tensor& tensor) {
   switch (tensor.scalar_type()) {
-    case ScalarType::Byte: return DType::kUInt8;
-    case ScalarType::Int: return DType::kInt32;
-    case ScalarType::Long: return DType::kInt64;
-    case ScalarType::Float: return DType::kFloat32;
-    case ScalarType::Double: return DType::kFloat64;
-    case ScalarType::BFloat16: return DType::kBFloat16;
-    case ScalarType::Half: return DType::kFloat16;
-    default: return DType::kOther;
+    case ScalarType::Byte:
+      return DType::kUInt8;
+    case ScalarType::Int:
+      return DType::kInt32;
+    case ScalarType::Long:
+      return DType::kInt64;
+    case ScalarType::Float:
+      return DType::kFloat32;
+    case ScalarType::Double:
+      return DType::kFloat64;
+    case ScalarType::BFloat16:
+      return DType::kBFloat16;
+    case ScalarType::Half:
+      return DType::kFloat16;
+    default:
+      return DType::kOther;
   }
 }
 
 // The tensors of one call: on one device, contiguous, aligned, and alive until the call returns.
 class Inputs {
  public:
-  Inputs(const char* op, const Tensor& first) : op_(op), cpu_(first.is_cpu()), index_(first.get_device_index()) {}
+  Inputs(const char* op, const Tensor& first)
+      : op_(op), cpu_(first.is_cpu()), index_(first.get_device_index()) {}
 
   Array operator()(const char* argument, const Tensor& tensor) {
     if (tensor.is_cpu() != cpu_ || tensor.get_device_index() != index_)
@@ -51,7 +60,9 @@ class Inputs {
       dense = torch::stable::clone(dense);  // a view into bytes
     kept_.push_back(dense);
     const auto sizes = dense.sizes();
-    return {dense.const_data_ptr(), dtype_of(dense), {sizes.begin(), sizes.end()},
+    return {dense.const_data_ptr(),
+            dtype_of(dense),
+            {sizes.begin(), sizes.end()},
             torch::headeronly::toString(dense.scalar_type())};
   }
   std::optional<Array> operator()(const char* argument, const OptionalTensor& tensor) {
@@ -60,7 +71,9 @@ class Inputs {
   }
 
  private:
-  static std::string device(bool cpu, int index) { return cpu ? "the CPU" : "CUDA device " + std::to_string(index); }
+  static std::string device(bool cpu, int index) {
+    return cpu ? "the CPU" : "CUDA device " + std::to_string(index);
+  }
 
   const char* op_;
   bool cpu_;
