@@ -127,12 +127,15 @@ class Machine {
  private:
   static constexpr size_t kStack = 256 * 1024;
 
+  // A fibre is started once and then serves block after block.
   static void enter() {
     Machine& machine = instance();
-    (*machine.kernel_)();
-    machine.current_->done = true;
-    machine.progress_ = true;
-    _longjmp(machine.scheduler_, 1);
+    for (;;) {
+      (*machine.kernel_)();
+      machine.current_->done = true;
+      machine.progress_ = true;
+      machine.yield();
+    }
   }
 
   void yield() {
@@ -151,7 +154,13 @@ class Machine {
     if (count % 32 != 0) fail("a block of whole warps is expected");
     while (static_cast<int>(pool_.size()) < count) {
       pool_.push_back(std::make_unique<Thread>());
-      pool_.back()->stack.resize(kStack);
+      Thread& thread = *pool_.back();
+      thread.stack.resize(kStack);
+      getcontext(&thread.context);
+      thread.context.uc_stack.ss_sp = thread.stack.data();
+      thread.context.uc_stack.ss_size = thread.stack.size();
+      thread.context.uc_link = nullptr;
+      makecontext(&thread.context, enter, 0);
     }
     threads_.clear();
     meetings_.assign(static_cast<size_t>(count / 32), Meeting());
@@ -159,16 +168,11 @@ class Machine {
     barriers_passed_ = 0;
     for (int i = 0; i < count; ++i) {
       Thread& thread = *pool_[static_cast<size_t>(i)];
-      thread.done = thread.started = false;
+      thread.done = false;
       thread.number = i;
       thread.index = {static_cast<unsigned>(i) % block_.x, static_cast<unsigned>(i) / block_.x, 0};
       thread.barriers = thread.collectives = 0;
       thread.groups = {{}};
-      getcontext(&thread.context);
-      thread.context.uc_stack.ss_sp = thread.stack.data();
-      thread.context.uc_stack.ss_size = thread.stack.size();
-      thread.context.uc_link = nullptr;
-      makecontext(&thread.context, enter, 0);
       threads_.push_back(&thread);
     }
     int idle = 0;
