@@ -10,6 +10,16 @@ from PIL import Image, ImageFilter
 ROOT = Path(__file__).resolve().parent.parent
 
 
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Run from the root of the repository, mirror_ext/ there is what is imported: it must hold the compiled parts."""
+    import mirror_ext
+
+    loaded = mirror_ext.build_info()["loaded"]["numpy"]
+    if loaded is not True:
+        why = f"mirror_ext is not built in place ({loaded})"
+        pytest.exit(f"{why}: run `make test`, or `pip install --no-build-isolation -e .`", returncode=2)
+
+
 @pytest.fixture(scope="session")
 def data() -> Path:
     """Folder of real photos and labels; tests that need it are skipped without it."""

@@ -178,6 +178,20 @@ def check_argmax(arguments, argmax):
             assert (chosen >= closeness.max(1, initial=-np.inf) - tolerance).all()
 
 
+@pytest.mark.parametrize("reduction", inputs.REDUCTIONS)
+def test_scores_beyond_one_block(reduction):
+    """More images, regions and channels than a tile holds, ragged."""
+    x, sizes = inputs.regions(21, 18, 270, seed=12), inputs.sizes_for(21, 18, seed=12)
+    y = inputs.regions(19, 33, 270, seed=13)
+    two = {"query": x, "target": y, "reduction": reduction, "query_sizes": sizes}
+    one = {"query": x, "reduction": reduction, "query_sizes": sizes}
+    for arguments in (two, one):
+        expected = reference.pr_mac(**arguments)
+        off = ~np.eye(*expected.shape, dtype=bool) | (reduction in ("cosine", "best"))  # else roots of nothing
+        for level, scores in inputs.every_isa(lambda: ops.pr_mac(**arguments)).items():  # noqa: B023  called at once
+            np.testing.assert_allclose(scores[off], expected[off], rtol=3e-6, atol=1e-6, err_msg=level)
+
+
 def test_ties_go_to_the_lowest_index():
     q = inputs.regions(2, 3, 24, seed=1)
     t = np.concatenate([inputs.regions(1, 2, 24, seed=2), q[:1], q[:1]], 1)  # regions 2..4 equal 5..7
