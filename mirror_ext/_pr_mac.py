@@ -39,11 +39,11 @@ def pr_mac(
         target: [T, S, C] of the same type; None: the query images themselves.
         reduction: see above.
         query_sizes: [Q] int32, how many regions each image has; None: all R. Regions beyond do not exist. An image
-            without regions scores 0 as a query, and -inf (or distance +inf) as a target.
+            without regions scores 0 as a query, and is infinitely far (-inf or distance +inf) as a target.
         target_sizes: [T] int32, sizes of `target`.
         symmetric: query and target are the same images; each product then serves both directions.
         return_argmax: also returns which target region each query region matched.
-        precision: "exact", or "bf16": products of bfloat16-rounded vectors, where the processor is faster at them.
+        precision: "exact", or "bf16": products of bfloat16-rounded vectors with float32 sums; not for float64.
 
     Returns:
         scores [Q, T], float64 for float64 regions and float32 otherwise; with `return_argmax` also
@@ -85,8 +85,8 @@ def pr_mac_topk(
         precision: "exact", or "bf16": a first pass in bfloat16 chooses k + margin candidates, which are then scored
             exactly.
         margin: candidates beyond k that "bf16" scores exactly.
-        certified: "bf16" scores every candidate exactly that the rounding bound cannot exclude: provably the same
-            result as "exact".
+        certified: "bf16" scores every candidate exactly that the rounding bound cannot exclude, whatever the margin:
+            provably the same result as "exact".
 
     Returns:
         values [Q, k], the same bits as `pr_mac`'s scores, closest first, ties by lowest index; indices [Q, k] int64.

@@ -557,6 +557,10 @@ Q, T = inputs.regions(3, 4, 8), inputs.regions(5, 2, 8)
             {"reduction": "max"},
             "reduction: expected cosine, sqeuclid, euclid_sum, euclid_l2, best or hausdorff, got 'max'",
         ),
+        (
+            {"query": Q.astype(np.float64), "target": T.astype(np.float64), "precision": "bf16"},
+            "precision: expected exact for float64 vectors, got bf16",
+        ),
         ({"precision": "fp8"}, "precision: expected exact or bf16, got 'fp8'"),
         ({"symmetric": True}, "target: expected None or the query itself with symmetric=True, got another "),
     ],
