@@ -351,7 +351,7 @@ void test_match_kernel() {
 }
 
 void test_pr_mac() {
-  const Images query(33, 5, 70, Scalar::kFloat32, 0), target(70, 6, 70, Scalar::kFloat32, 0, 1);
+  const Images query(33, 5, 70, Scalar::kFloat32, 0), target(40, 6, 70, Scalar::kFloat32, 0, 1);
   test_pr_mac(query, target, Precision::kExact, false, 2e-6f);
   test_pr_mac(query, target, Precision::kExact, true, 2e-6f);
   test_pr_mac(query, target, Precision::kBf16, false, 3e-5f);
@@ -360,7 +360,7 @@ void test_pr_mac() {
   test_pr_mac(query, Images(2, 0, 70, Scalar::kFloat32, 0), Precision::kExact, true, 0);
   test_pr_mac(Images(3, 2, 0, Scalar::kFloat32, 0), Images(2, 2, 0, Scalar::kFloat32, 0), Precision::kExact,
               true, 0);
-  const Images half_query(5, 9, 160, Scalar::kFloat16, 0), half_target(40, 14, 160, Scalar::kFloat16, 0);
+  const Images half_query(5, 6, 128, Scalar::kFloat16, 0), half_target(40, 9, 128, Scalar::kFloat16, 0);
   test_pr_mac(half_query, half_target, Precision::kExact, false, 3e-5f);
   test_pr_mac(half_query, half_target, Precision::kExact, true, 2e-6f);
   test_pr_mac(Images(3, 3, 50, Scalar::kBFloat16, 0), Images(4, 20, 50, Scalar::kBFloat16, 0),
@@ -373,7 +373,7 @@ void test_pr_mac() {
 }
 
 void test_lists() {
-  const Images query(70, 3, 40, Scalar::kFloat32, 1), target(140, 4, 40, Scalar::kFloat32, 0);
+  const Images query(70, 3, 40, Scalar::kFloat32, 1), target(100, 4, 40, Scalar::kFloat32, 0);
   TopKOptions options;
   options.margin = 20;
   for (int64_t k : {1, 10, 150}) {
