@@ -144,6 +144,12 @@ def regions(images: int, count: int, channels: int, seed: int = 0, kind: str = "
     return (x / np.maximum(np.linalg.norm(x, axis=-1, keepdims=True), 1e-9)).astype(np.float32)
 
 
+def two_ragged_sets() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Regions of 23 query and 41 target images, and their sizes."""
+    sizes = sizes_for(23, 9, seed=1), sizes_for(41, 7, seed=2)
+    return regions(23, 9, 48, seed=23), regions(41, 7, 48, seed=41), *sizes
+
+
 def sizes_for(images: int, capacity: int, seed: int = 0) -> np.ndarray:
     """Sizes [images] between 0 and capacity, often one of both."""
     rng = np.random.default_rng(seed)
