@@ -127,6 +127,7 @@ void backward(const Gradient<T>& gradient, T* grad_query, T* grad_target, const 
   const int64_t target_step = gradient.target.capacity * gradient.target.channels;
   auto make_worker = [&] {
     return [&, w = Buffer<T>(gradient.query.capacity)](int64_t task) {
+      const FloatMode mode;
       const int64_t queries = gradient.query.images;
       if (task < queries) {
         T* out = grad_query + task * query_step;

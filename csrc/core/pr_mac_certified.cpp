@@ -37,6 +37,7 @@ Roundings measure(const Regions& regions, const Parallel& parallel) {
   constexpr double kUp = 1 + 1e-6;  // far more than sums in double lose
   auto make_worker = [&] {
     return [&, a = Buffer<float>(channels), b = Buffer<float>(channels)](int64_t image) {
+      const FloatMode mode;
       for (int64_t r = 0; r < exact.size(image); ++r) {
         const float* x = exact.row(image, r, a.get());
         const float* y = rounded.row(image, r, b.get());

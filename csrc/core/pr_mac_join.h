@@ -12,6 +12,7 @@
 #include <limits>
 #include <vector>
 
+#include "core/float_mode.h"
 #include "core/pr_mac_tiles.h"
 #include "core/pr_mac_vectors.h"
 #include "core/tasks.h"
@@ -113,6 +114,7 @@ void run_join(const Join<T>& join, const MakeConsumer& make_consumer, const Para
             index = Buffer<int32_t>(join.want_index ? block_rows * lanes : 0),
             column = Buffer<T>(join.self ? join.block_images * join.target.capacity() * lanes + 1 : 0),
             packed_chunk = int64_t(-1), packed_span = int64_t(-1)](int64_t task) mutable {
+      const FloatMode mode;
       const int64_t c = task % chunks, s = task / chunks;
       const int64_t query_end = std::min(join.query.images(), (c + 1) * chunk);
       const int64_t target_end = std::min(join.target.images(), (s + 1) * span);

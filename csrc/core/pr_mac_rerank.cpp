@@ -29,6 +29,7 @@ Buffer<T> half_norms(const Regions& target, Reduction reduction, const Parallel&
   Buffer<T> out(target.images * target.capacity);
   auto make_worker = [&] {
     return [&, scratch = Buffer<T>(vectors.scratch_size(1))](int64_t image) {
+      const FloatMode mode;
       for (int64_t r = 0; r < vectors.size(image); ++r)
         out[image * target.capacity + r] =
             static_cast<T>(0.5 * squared_norm(vectors.row(image, r, scratch.get()), target.channels));
@@ -57,6 +58,7 @@ Scorer<T>::Scorer(const Regions& query, const Regions& target, Reduction reducti
 
 template <class T>
 void Scorer<T>::set_query(int64_t image) {
+  const FloatMode mode;
   image_ = image;
   const int64_t regions = query_.size(image), channels = query_.channels();
   const T* rows = query_.rows(image, query_scratch_.get());
@@ -76,6 +78,7 @@ void Scorer<T>::set_query(int64_t image) {
 
 template <class T>
 T Scorer<T>::score(int64_t target_image, int64_t next) {
+  const FloatMode mode;
   const int64_t regions = query_.size(image_), channels = query_.channels();
   Strip<T> strip;
   strip.lanes = lanes_.get();

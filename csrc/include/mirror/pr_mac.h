@@ -31,7 +31,8 @@ enum class Precision : int {
 };
 
 // Images' regional vectors, padded to the same number of regions. Regions at and beyond an image's size do not exist.
-// An image without regions: as a query it scores 0, as a target it is infinitely far (-inf similarity, +inf distance).
+// An image without regions: as a query it scores 0 against every target, as a target it is infinitely far from every
+// other query (-inf similarity, +inf distance). A NaN product never is a maximum; scores of NaN vectors are unspecified.
 struct Regions {
   const void* data = nullptr;      // [images, capacity, channels], contiguous, of type `scalar`
   const int32_t* sizes = nullptr;  // [images], 0 <= size <= capacity; nullptr: every image has `capacity` regions
@@ -55,7 +56,8 @@ struct TopKOptions {
   int64_t k = 0;
   Precision precision = Precision::kExact;
   int64_t margin = 32;      // kBf16: how many candidates beyond k are re-scored exactly
-  bool certified = false;   // kBf16: re-score every candidate that the rounding bound cannot exclude: provably exact
+  bool certified = false;   // kBf16: re-score every candidate that the rounding bound cannot exclude: provably exact,
+                            // for vectors of any length and all readings; margin is not used
 };
 
 // The k closest targets of each query, closest first, ties by lowest index. values [query.images, k], indices
