@@ -19,7 +19,9 @@ class CMakeBuild(build_ext):
         package = ROOT / "mirror_ext" if self.inplace else Path(self.build_lib).resolve() / "mirror_ext"
         build = ROOT / "build" / f"cmake-{sys.implementation.cache_tag}"
         configure = ["cmake", "-S", str(ROOT), "-B", str(build), f"-DPython_EXECUTABLE={sys.executable}"]
-        configure += ["-DMIRROR_NUMPY=ON"] + [f"-D{o}={os.environ.get(o, 'AUTO')}" for o in ("MIRROR_TORCH", "MIRROR_CUDA")]
+        configure += ["-DMIRROR_NUMPY=ON"] + [
+            f"-D{o}={os.environ.get(o, 'AUTO')}" for o in ("MIRROR_TORCH", "MIRROR_CUDA")
+        ]
         if not (build / "CMakeCache.txt").exists():
             configure += ["-G", "Ninja"]
         jobs = os.environ.get("CMAKE_BUILD_PARALLEL_LEVEL", str(os.cpu_count() or 1))

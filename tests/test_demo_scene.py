@@ -6,9 +6,10 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
+
 from mirror_sfm.demo_landscape import Noise, make_landscape
 from mirror_sfm.demo_scene import HEIGHT, WIDTH, flight, look, make_demo_scene, overlap, render
-from PIL import Image
 
 PHOTOS = 8
 

@@ -13,10 +13,10 @@
 //   MIRROR_TILE_CONFIG(config);                 // once per thread, before the first tile; about 160 cycles
 //   MIRROR_TILE_LOAD(4, address, stride);       // 16 rows, `stride` bytes apart
 //   MIRROR_TILE_ZERO(0);
-//   MIRROR_TILE_DPBUUD(0, 4, 6);                // c[m][n] += sum_k,i a[m][4k+i] b[k][4n+i]   (uint8, uint8
-//   -> int32) MIRROR_TILE_DPBF16PS(0, 4, 6);              // c[m][n] += sum_k,i a[m][2k+i] b[k][2n+i]
-//   (bfloat16 -> float) MIRROR_TILE_STORE(0, address, stride); MIRROR_TILE_RELEASE();                      //
-//   once per thread, after the last
+//   MIRROR_TILE_DPBUUD(0, 4, 6);                // c[m][n] += sum_k,i a[m][4k+i] b[k][4n+i]   (uint8 -> int32)
+//   MIRROR_TILE_DPBF16PS(0, 4, 6);              // c[m][n] += sum_k,i a[m][2k+i] b[k][2n+i]   (bfloat16 -> float)
+//   MIRROR_TILE_STORE(0, address, stride);
+//   MIRROR_TILE_RELEASE();                      // once per thread, after the last
 #pragma once
 
 #include <cstdint>

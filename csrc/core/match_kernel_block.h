@@ -2,15 +2,14 @@
 // every row and every column of one block of products. Everything around it (blocks, ratios, scores, threads)
 // is in match_kernel.cpp.
 //
-//                 columns: 16 t + lane, packed               A key is one int32 that orders by product, then
-//                 by lowest
-//               +---------+---------+--                      index: product << 10 | (1023 - index in the
-//               block).
-//    32 rows    | tile 0  | tile 1  |    <- panel 0          Products are below 2^21, so keys are not
-//    negative, and
-//   (as they    +---------+---------+--                      read as floats they are finite and in the same
-//   order.
+//               columns, packed: 16 t + lane
+//               +---------+---------+--
+//    32 rows    | tile 0  | tile 1  |    <- panel 0
+//   (as they    +---------+---------+--
 //  are given)   |         |         |    <- panel 1
+//
+// A key is one int32 that orders by product, then by lowest index: product << 10 | (1023 - index in the block).
+// Products are below 2^21, so keys are not negative, and read as floats they are finite and in the same order.
 //
 // Padding is zeros and has the highest indices. A padded row or column has product 0 with everything, so with
 // two real ones, which have at least 0 and a lower index, it never becomes first or second.

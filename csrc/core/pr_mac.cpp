@@ -58,8 +58,8 @@ class ScoreWriter {
 };
 
 template <class T>
-void all_pairs(const Regions& query, const Regions& target, bool self, Reduction reduction, Precision precision,
-               void* scores, int32_t* argmax, const Parallel& parallel) {
+void all_pairs(const Regions& query, const Regions& target, bool self, Reduction reduction,
+               Precision precision, void* scores, int32_t* argmax, const Parallel& parallel) {
   Join<T> join(query, target, self, reduction, precision);
   join.want_index = argmax != nullptr;
   join.plan(parallel.threads);
@@ -69,8 +69,8 @@ void all_pairs(const Regions& query, const Regions& target, bool self, Reduction
 
 }  // namespace
 
-void pr_mac(const Regions& query, const Regions& target, Reduction reduction, Precision precision, void* scores,
-            int32_t* argmax, const Parallel& parallel) {
+void pr_mac(const Regions& query, const Regions& target, Reduction reduction, Precision precision,
+            void* scores, int32_t* argmax, const Parallel& parallel) {
   check_pair("pr_mac", query, target);
   check_reduction("pr_mac", reduction);
   check_precision("pr_mac", query, precision);
@@ -80,8 +80,8 @@ void pr_mac(const Regions& query, const Regions& target, Reduction reduction, Pr
     all_pairs<float>(query, target, false, reduction, precision, scores, argmax, parallel);
 }
 
-void pr_mac_self(const Regions& images, Reduction reduction, Precision precision, void* scores, int32_t* argmax,
-                 const Parallel& parallel) {
+void pr_mac_self(const Regions& images, Reduction reduction, Precision precision, void* scores,
+                 int32_t* argmax, const Parallel& parallel) {
   // The self-join keeps no indices (they are needed for training only): the bits are the same either way.
   if (argmax) return pr_mac(images, images, reduction, precision, scores, argmax, parallel);
   check_regions("pr_mac", "query", images);

@@ -16,11 +16,13 @@ namespace prmac {
 namespace {
 
 constexpr int kPanel = 32, kLanes = 32, kHalf = 16;
-constexpr int kStepChannels = 32;            // channels of a tile
-constexpr int64_t kTileFloats = 16 * 16;     // 1 KB
+constexpr int kStepChannels = 32;         // channels of a tile
+constexpr int64_t kTileFloats = 16 * 16;  // 1 KB
 constexpr float kNone = -__builtin_inff();
 
-int64_t steps_of(int64_t channels) { return channels > 0 ? (channels + kStepChannels - 1) / kStepChannels : 1; }
+int64_t steps_of(int64_t channels) {
+  return channels > 0 ? (channels + kStepChannels - 1) / kStepChannels : 1;
+}
 int64_t packed_bytes(int64_t channels) { return steps_of(channels) * 2 * kTileFloats * 4; }
 
 // Pairs of channels of a row, zero beyond its end: 16 of them from pair s on.
@@ -40,7 +42,8 @@ MIRROR_INLINE __m512 load_pairs(const float* row, int64_t s, int64_t channels) {
 void pack_panel(const float* const* rows, int64_t channels, void* packed) {
   float* out = static_cast<float*>(packed);
   for (int64_t k = 0; k < steps_of(channels); ++k)
-    for (int i = 0; i < kPanel; ++i, out += kHalf) _mm512_store_ps(out, load_pairs(rows[i], k * kHalf, channels));
+    for (int i = 0; i < kPanel; ++i, out += kHalf)
+      _mm512_store_ps(out, load_pairs(rows[i], k * kHalf, channels));
 }
 
 // [step][image half][16 pairs][image]
@@ -93,7 +96,8 @@ class Maxima {
  private:
   // products [image half][row][image]
   __attribute__((always_inline)) void row(int64_t i) {
-    const __m512 s0 = _mm512_load_ps(products_ + i * kHalf), s1 = _mm512_load_ps(products_ + (kPanel + i) * kHalf);
+    const __m512 s0 = _mm512_load_ps(products_ + i * kHalf),
+                 s1 = _mm512_load_ps(products_ + (kPanel + i) * kHalf);
     const __m512 v0 = _mm512_sub_ps(s0, b0_), v1 = _mm512_sub_ps(s1, b1_);
     const int64_t row = first_ + i;
     float* best = tile_.best + row * kLanes;
@@ -166,7 +170,8 @@ void multiply_all(const Tile<float>& tile) {
   const char* upcoming = static_cast<const char*>(tile.upcoming ? tile.upcoming : tile.regions);
   const TileConfig config = TileConfig::full();
   MIRROR_TILE_CONFIG(config);
-  for (int64_t p = 0; p < tile.panel_count; ++p) multiply_panel<kIndex, kColumns>(tile, p, products, upcoming);
+  for (int64_t p = 0; p < tile.panel_count; ++p)
+    multiply_panel<kIndex, kColumns>(tile, p, products, upcoming);
   MIRROR_TILE_RELEASE();
 }
 

@@ -39,7 +39,8 @@ MIRROR_INLINE void keep_index(float* best, int32_t* index, __m256 value, __m256 
 }
 
 // Column maxima of one tile: rows of one image are neighbours, so a maximum is flushed where the image changes.
-MIRROR_INLINE void keep_columns(const Tile<float>& tile, int64_t row, int64_t region, const __m256 (&sum)[kPanel][2]) {
+MIRROR_INLINE void keep_columns(const Tile<float>& tile, int64_t row, int64_t region,
+                                const __m256 (&sum)[kPanel][2]) {
   const int32_t* image = tile.row_image + row;
   const int64_t step = tile.region_count * kLanes;
   float* column = tile.column_best + region * kLanes;
@@ -62,7 +63,8 @@ __attribute__((noinline)) void multiply_tile(const Tile<float>& tile, int64_t pa
   const float* lanes = static_cast<const float*>(tile.regions) + region * tile.channels * kLanes;
   __m256 sum[kPanel][2];
   products(rows, lanes, tile.channels, sum);
-  const __m256 b0 = _mm256_loadu_ps(tile.bias + region * kLanes), b1 = _mm256_loadu_ps(tile.bias + region * kLanes + 8);
+  const __m256 b0 = _mm256_loadu_ps(tile.bias + region * kLanes),
+               b1 = _mm256_loadu_ps(tile.bias + region * kLanes + 8);
   float* best = tile.best + panel * kPanel * kLanes;
   int32_t* index = tile.index + (kIndex ? panel * kPanel * kLanes : 0);
   const __m256 number = _mm256_castsi256_ps(_mm256_set1_epi32(static_cast<int>(region)));
@@ -115,8 +117,8 @@ __attribute__((noinline)) void strip_units(const Strip<float>& s) {
       bias[i] = s.bias[region];
     }
     __m256 sum[kRows][kUnits];
-    MIRROR_UNROLL for (int i = 0; i < kRows; ++i)
-      MIRROR_UNROLL for (int u = 0; u < kUnits; ++u) sum[i][u] = _mm256_setzero_ps();
+    MIRROR_UNROLL for (int i = 0; i < kRows; ++i) MIRROR_UNROLL for (int u = 0; u < kUnits; ++u) sum[i][u] =
+        _mm256_setzero_ps();
     const float* lanes = s.lanes;
     for (int64_t c = 0; c < s.channels;) {
       fetch_ahead<kRows>(s, row, c);
@@ -129,9 +131,8 @@ __attribute__((noinline)) void strip_units(const Strip<float>& s) {
         }
       }
     }
-    MIRROR_UNROLL for (int i = 0; i < kRows; ++i)
-      MIRROR_UNROLL for (int u = 0; u < kUnits; ++u)
-        best[u] = _mm256_max_ps(_mm256_sub_ps(sum[i][u], _mm256_set1_ps(bias[i])), best[u]);
+    MIRROR_UNROLL for (int i = 0; i < kRows; ++i) MIRROR_UNROLL for (int u = 0; u < kUnits; ++u) best[u] =
+        _mm256_max_ps(_mm256_sub_ps(sum[i][u], _mm256_set1_ps(bias[i])), best[u]);
   }
   MIRROR_UNROLL for (int u = 0; u < kUnits; ++u) _mm256_storeu_ps(s.best + 8 * u, best[u]);
 }

@@ -68,9 +68,10 @@ __attribute__((noinline)) void strip_rows(const Strip<float>& s) {
       }
     }
     MIRROR_UNROLL for (int i = 0; i < kRows; ++i) {
-      MIRROR_UNROLL for (int u = 0; u < kWide; ++u)
-        best[u] = _mm512_max_ps(_mm512_sub_ps(sum[i][u], _mm512_set1_ps(bias[i])), best[u]);
-      if (kNarrow) narrow_best = _mm256_max_ps(_mm256_sub_ps(narrow[i], _mm256_set1_ps(bias[i])), narrow_best);
+      MIRROR_UNROLL for (int u = 0; u < kWide; ++u) best[u] =
+          _mm512_max_ps(_mm512_sub_ps(sum[i][u], _mm512_set1_ps(bias[i])), best[u]);
+      if (kNarrow)
+        narrow_best = _mm256_max_ps(_mm256_sub_ps(narrow[i], _mm256_set1_ps(bias[i])), narrow_best);
     }
   }
   MIRROR_UNROLL for (int u = 0; u < kWide; ++u) _mm512_storeu_ps(s.best + 16 * u, best[u]);
@@ -91,12 +92,18 @@ void strip_lanes(const Strip<float>& s) {
 
 void strip(const Strip<float>& s) {
   switch (s.width / 8) {
-    case 1: return strip_lanes<0, true>(s);
-    case 2: return strip_lanes<1, false>(s);
-    case 3: return strip_lanes<1, true>(s);
-    case 4: return strip_lanes<2, false>(s);
-    case 5: return strip_lanes<2, true>(s);
-    default: return strip_lanes<3, false>(s);
+    case 1:
+      return strip_lanes<0, true>(s);
+    case 2:
+      return strip_lanes<1, false>(s);
+    case 3:
+      return strip_lanes<1, true>(s);
+    case 4:
+      return strip_lanes<2, false>(s);
+    case 5:
+      return strip_lanes<2, true>(s);
+    default:
+      return strip_lanes<3, false>(s);
   }
 }
 

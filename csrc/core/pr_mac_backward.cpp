@@ -27,8 +27,12 @@ struct Gradient {
   const T* row(const Regions& set, int64_t image, int64_t region) const {
     return static_cast<const T*>(set.data) + (image * set.capacity + region) * set.channels;
   }
-  static int64_t size(const Regions& set, int64_t image) { return set.sizes ? set.sizes[image] : set.capacity; }
-  const int32_t* match(int64_t q, int64_t t) const { return argmax + (q * target.images + t) * query.capacity; }
+  static int64_t size(const Regions& set, int64_t image) {
+    return set.sizes ? set.sizes[image] : set.capacity;
+  }
+  const int32_t* match(int64_t q, int64_t t) const {
+    return argmax + (q * target.images + t) * query.capacity;
+  }
 
   // <a, b> or |a - b|^2
   T product(const T* a, const T* b) const {
@@ -66,13 +70,21 @@ struct Gradient {
       return d > 0 ? g / d : T(0);
     };
     switch (reduction) {
-      case Reduction::kCosine: std::fill(w, w + regions, g / static_cast<T>(regions)); break;
-      case Reduction::kSqEuclid: std::fill(w, w + regions, 2 * g); break;
-      case Reduction::kEuclidL2: std::fill(w, w + regions, scores[pair] > 0 ? g / scores[pair] : T(0)); break;
+      case Reduction::kCosine:
+        std::fill(w, w + regions, g / static_cast<T>(regions));
+        break;
+      case Reduction::kSqEuclid:
+        std::fill(w, w + regions, 2 * g);
+        break;
+      case Reduction::kEuclidL2:
+        std::fill(w, w + regions, scores[pair] > 0 ? g / scores[pair] : T(0));
+        break;
       case Reduction::kEuclidSum:
         for (int64_t i = 0; i < regions; ++i) w[i] = over_distance(i);
         break;
-      case Reduction::kBest: w[decisive(q, t)] = g; break;
+      case Reduction::kBest:
+        w[decisive(q, t)] = g;
+        break;
       case Reduction::kHausdorff: {
         const int64_t i = decisive(q, t);
         w[i] = over_distance(i);
@@ -116,8 +128,8 @@ void check_argmax(const Regions& query, const Regions& target, const int32_t* ar
       const int64_t size = target.sizes ? target.sizes[t] : target.capacity;
       for (int64_t i = 0; i < regions && size > 0; ++i)
         if (argmax[i] < 0 || argmax[i] >= size)
-          throw std::invalid_argument("pr_mac_backward: argmax: expected values in 0.." + std::to_string(size - 1) +
-                                      ", got " + std::to_string(argmax[i]));
+          throw std::invalid_argument("pr_mac_backward: argmax: expected values in 0.." +
+                                      std::to_string(size - 1) + ", got " + std::to_string(argmax[i]));
     }
 }
 

@@ -22,7 +22,7 @@ namespace {
 
 // |x| and |x - x'| of every region, and the largest of each image.
 struct Roundings {
-  std::vector<double> norm, residual;          // [images, capacity]
+  std::vector<double> norm, residual;            // [images, capacity]
   std::vector<double> most_norm, most_residual;  // [images]
 };
 
@@ -66,7 +66,8 @@ struct Interval {
 // Widened by more than the conversion to float32 rounds. Where infinities or NaN came in, nothing is known.
 Interval outward(double low, double high, float least) {
   constexpr double kUlp = 0x1p-22;
-  const Interval x{static_cast<float>(low - std::abs(low) * kUlp), static_cast<float>(high + std::abs(high) * kUlp)};
+  const Interval x{static_cast<float>(low - std::abs(low) * kUlp),
+                   static_cast<float>(high + std::abs(high) * kUlp)};
   if (!(x.low <= x.high)) return {least, std::numeric_limits<float>::infinity()};
   return {std::max(x.low, least), x.high};
 }
@@ -89,7 +90,8 @@ class Bound {
       const double e = dq * t + (q + dq) * dt + share_ * (q + dq) * (t + dt) + tiny_ * (1 + q + t);
       return outward(x - e, x + e, -std::numeric_limits<float>::infinity());
     }
-    const double length = q + dq + t + dt, slack = share_ * length * length + tiny_ * (1 + length), e = dq + dt;
+    const double length = q + dq + t + dt, slack = share_ * length * length + tiny_ * (1 + length),
+                 e = dq + dt;
     const double near = std::max(0.0, std::sqrt(std::max(0.0, x - slack)) - e);
     const double far = std::sqrt(x + slack) + e;
     return outward(near * near - slack, far * far + slack, 0.f);
@@ -185,7 +187,8 @@ class Candidates {
 class IntervalFiller {
  public:
   IntervalFiller(const Regions& query, const Regions& target, const Join<float>& join, Reduction reduction,
-                 const Roundings& of_query, const Roundings& of_target, const float* biases, Candidates* candidates)
+                 const Roundings& of_query, const Roundings& of_target, const float* biases,
+                 Candidates* candidates)
       : join_(join),
         reduction_(reduction),
         bound_(reduction, query.channels),
@@ -202,21 +205,22 @@ class IntervalFiller {
         if (!join_.self || image <= other)
           offer(image, other, p.block.norms.data() + row, 1, p.best + row * p.lanes + l, p.lanes);
         if (p.column_best && image < other)
-          offer(other, image, p.group.norms.data() + l, p.lanes, p.column_best + i * p.group.regions * p.lanes + l,
-                p.lanes);
+          offer(other, image, p.group.norms.data() + l, p.lanes,
+                p.column_best + i * p.group.regions * p.lanes + l, p.lanes);
       }
     }
   }
 
  private:
-  void offer(int64_t q, int64_t t, const float* norms, int64_t norm_step, const float* best, int64_t best_step) {
+  void offer(int64_t q, int64_t t, const float* norms, int64_t norm_step, const float* best,
+             int64_t best_step) {
     const int64_t regions = join_.query.size(q), first = q * join_.query.capacity();
     Interval sum{start_score<float>(reduction_), start_score<float>(reduction_)};
     for (int64_t r = 0; r < regions; ++r) {
       float rough = best[r * best_step];
       if (join_.distance) rough = squared_distance(norms[r * norm_step], rough);
-      const Interval x = bound_(rough, of_query_.norm[first + r], of_query_.residual[first + r], of_target_.most_norm[t],
-                                of_target_.most_residual[t]);
+      const Interval x = bound_(rough, of_query_.norm[first + r], of_query_.residual[first + r],
+                                of_target_.most_norm[t], of_target_.most_residual[t]);
       accumulate(reduction_, x.low, &sum.low);
       accumulate(reduction_, x.high, &sum.high);
     }
@@ -248,7 +252,9 @@ void certified_top_k(const Regions& query, const Regions& target, bool self, Red
   };
   run_join(join, make_filler, parallel);
   auto make_scorer = [&] {
-    return [&, scorer = Scorer<float>(query, target, reduction, biases.get())](int64_t q) mutable { candidates.finish(q, &scorer); };
+    return [&, scorer = Scorer<float>(query, target, reduction, biases.get())](int64_t q) mutable {
+      candidates.finish(q, &scorer);
+    };
   };
   run_tasks(parallel, query.images, make_scorer);
 }

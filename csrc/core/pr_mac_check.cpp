@@ -13,10 +13,14 @@ namespace {
 
 const char* scalar_name(Scalar scalar) {
   switch (scalar) {
-    case Scalar::kFloat32: return "float32";
-    case Scalar::kFloat64: return "float64";
-    case Scalar::kBFloat16: return "bfloat16";
-    case Scalar::kFloat16: return "float16";
+    case Scalar::kFloat32:
+      return "float32";
+    case Scalar::kFloat64:
+      return "float64";
+    case Scalar::kBFloat16:
+      return "bfloat16";
+    case Scalar::kFloat16:
+      return "float16";
   }
   return "unknown";
 }
@@ -52,7 +56,8 @@ void check_pair(const char* op, const Regions& query, const Regions& target) {
 }
 
 void check_reduction(const char* op, Reduction reduction) {
-  if (static_cast<int>(reduction) < 0 || static_cast<int>(reduction) > static_cast<int>(Reduction::kHausdorff))
+  if (static_cast<int>(reduction) < 0 ||
+      static_cast<int>(reduction) > static_cast<int>(Reduction::kHausdorff))
     fail(op, "reduction: expected 0..5, got " + std::to_string(static_cast<int>(reduction)));
 }
 

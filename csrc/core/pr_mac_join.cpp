@@ -34,7 +34,8 @@ void Join<T>::plan(int threads) {
   chunk_blocks = std::max<int64_t>(1, std::min(chunk_blocks, blocks_of(query.images(), block_images)));
   span_groups = std::max<int64_t>(1, std::min(span_groups, blocks_of(target.images(), kernel.lanes)));
   auto tasks = [&] {
-    return blocks_of(query.images(), chunk_images()) * blocks_of(target.images(), span_images()) / (self ? 2 : 1);
+    return blocks_of(query.images(), chunk_images()) * blocks_of(target.images(), span_images()) /
+           (self ? 2 : 1);
   };
   while (threads > 1 && tasks() < threads * kTasksPerThread && (chunk_blocks > 1 || span_groups > 1))
     (chunk_blocks >= span_groups ? chunk_blocks : span_groups) /= 2;

@@ -39,8 +39,8 @@ struct Block {
 template <class T>
 struct Group {
   int64_t first = 0;
-  int64_t images = 0;   // lanes in use
-  int64_t regions = 0;  // of the largest image
+  int64_t images = 0;    // lanes in use
+  int64_t regions = 0;   // of the largest image
   std::vector<T> norms;  // [regions, lanes]
   std::vector<T> bias;   // [regions, lanes]
   Buffer<unsigned char> packed;
@@ -51,9 +51,9 @@ struct Products {
   const Block<T>& block;
   const Group<T>& group;
   int64_t lanes;
-  T* best;          // [rows of the block, lanes]
-  int32_t* index;   // same, or nullptr
-  T* column_best;   // [images of the block, group.regions, lanes], or nullptr
+  T* best;         // [rows of the block, lanes]
+  int32_t* index;  // same, or nullptr
+  T* column_best;  // [images of the block, group.regions, lanes], or nullptr
 };
 
 // Two sets, the reading, and how they are multiplied.
@@ -61,7 +61,8 @@ template <class T>
 struct Join {
   Vectors<T> query;
   Vectors<T> target;
-  bool self = false;  // query is target: pairs (a, b) with a <= b are multiplied, both directions from one product
+  bool self =
+      false;  // query is target: pairs (a, b) with a <= b are multiplied, both directions from one product
   bool distance = false;
   bool want_index = false;
   const Kernel<T>& kernel;
@@ -95,8 +96,8 @@ class Packer {
 
  private:
   const Join<T>& join_;
-  int64_t width_;            // most rows that are packed at once
-  Buffer<T> scratch_;        // [width, channels] where rows need converting
+  int64_t width_;               // most rows that are packed at once
+  Buffer<T> scratch_;           // [width, channels] where rows need converting
   std::vector<const T*> rows_;  // [width]
 };
 
@@ -106,8 +107,8 @@ void run_join(const Join<T>& join, const MakeConsumer& make_consumer, const Para
   const int64_t chunk = join.chunk_images(), span = join.span_images(), lanes = join.kernel.lanes;
   const int64_t chunks = (join.query.images() + chunk - 1) / chunk;
   const int64_t spans = (join.target.images() + span - 1) / span;
-  const int64_t block_rows =
-      (join.block_images * join.query.capacity() + join.kernel.panel - 1) / join.kernel.panel * join.kernel.panel;
+  const int64_t block_rows = (join.block_images * join.query.capacity() + join.kernel.panel - 1) /
+                             join.kernel.panel * join.kernel.panel;
   auto make_worker = [&] {
     return [&, consumer = make_consumer(), packer = Packer<T>(join), blocks = std::vector<Block<T>>(),
             groups = std::vector<Group<T>>(), best = Buffer<T>(block_rows * lanes),

@@ -51,8 +51,8 @@ struct Floats {
 // Steps s .. s + 8 of rows 0 .. count (the others zero), transposed.
 template <class Source>
 MIRROR_INLINE void load_transposed(const float* const* rows, int count, int64_t s, __m256 (&v)[8]) {
-  MIRROR_UNROLL for (int i = 0; i < 8; ++i)
-    v[i] = i < count && rows[i] ? Source::load(rows[i], s) : _mm256_setzero_ps();
+  MIRROR_UNROLL for (int i = 0; i < 8; ++i) v[i] =
+      i < count && rows[i] ? Source::load(rows[i], s) : _mm256_setzero_ps();
   transpose(v);
 }
 
@@ -69,9 +69,8 @@ __attribute__((noinline)) void pack_rows(const float* const* rows, int64_t chann
     for (int64_t s = 0; s < blocks * 8; s += 8) {
       __m256 v[kTogether][8];
       MIRROR_UNROLL for (int g = 0; g < kTogether; ++g)
-        load_transposed<Source>(rows + 8 * (first + g), kWidth - 8 * (first + g), s, v[g]);
-      MIRROR_UNROLL for (int k = 0; k < 8; ++k)
-        MIRROR_UNROLL for (int g = 0; g < kTogether; ++g)
+          load_transposed<Source>(rows + 8 * (first + g), kWidth - 8 * (first + g), s, v[g]);
+      MIRROR_UNROLL for (int k = 0; k < 8; ++k) MIRROR_UNROLL for (int g = 0; g < kTogether; ++g)
           _mm256_storeu_ps(out + (s + k) * kWidth + 8 * (first + g), v[g][k]);
     }
   for (int64_t s = blocks * 8; s < Source::steps(channels); ++s)
@@ -81,15 +80,17 @@ __attribute__((noinline)) void pack_rows(const float* const* rows, int64_t chann
 // ---- re-ranking: candidates lie anywhere in memory, so while one is multiplied the next is fetched, line by line ------
 constexpr int64_t kLine = 16;  // floats of a cache line
 
-MIRROR_INLINE int64_t line_end(int64_t c, int64_t channels) { return c + kLine < channels ? c + kLine : channels; }
+MIRROR_INLINE int64_t line_end(int64_t c, int64_t channels) {
+  return c + kLine < channels ? c + kLine : channels;
+}
 
 template <int kRows>
 MIRROR_INLINE void fetch_ahead(const Strip<float>& s, const float* const* row, int64_t c) {
   MIRROR_UNROLL for (int i = 0; i < kRows; ++i)  // the rows of the next step, from the second-level cache
-    _mm_prefetch(reinterpret_cast<const char*>(row[i] + kRows * s.channels + c), _MM_HINT_T0);
+      _mm_prefetch(reinterpret_cast<const char*>(row[i] + kRows * s.channels + c), _MM_HINT_T0);
   if (!s.upcoming) return;
   MIRROR_UNROLL for (int i = 0; i < kRows; ++i)
-    _mm_prefetch(reinterpret_cast<const char*>(s.upcoming + (row[i] - s.target) + c), _MM_HINT_T1);
+      _mm_prefetch(reinterpret_cast<const char*>(s.upcoming + (row[i] - s.target) + c), _MM_HINT_T1);
 }
 
 }  // namespace

@@ -83,17 +83,28 @@ void strip(const Strip<T>& s) {
 
 template <class T>
 constexpr Kernel<T> portable_kernel() {
-  return {kPanel,           kLanes,           192 * 1024,  packed_bytes<T, kPanel>, packed_bytes<T, kLanes>,
-          pack<T, kPanel>, pack<T, kLanes>, multiply<T>, strip_width,             strip<T>};
+  return {kPanel,
+          kLanes,
+          192 * 1024,
+          packed_bytes<T, kPanel>,
+          packed_bytes<T, kLanes>,
+          pack<T, kPanel>,
+          pack<T, kLanes>,
+          multiply<T>,
+          strip_width,
+          strip<T>};
 }
 
 #if MIRROR_X86
 const Kernel<float>& exact_kernel(Isa isa) {
   switch (isa) {
-    case Isa::kAvx2: return kAvx2;
+    case Isa::kAvx2:
+      return kAvx2;
     case Isa::kAvx512:
-    case Isa::kAmx: return kAvx512;
-    case Isa::kPortable: break;
+    case Isa::kAmx:
+      return kAvx512;
+    case Isa::kPortable:
+      break;
   }
   return kPortableFloat;
 }

@@ -68,7 +68,8 @@ void Reducer<T>::columns(int64_t first_query, int64_t queries, int64_t regions, 
       for (int64_t l = 0; l < queries; ++l)
         if (r < query_.size(first_query + l)) accumulate(reduction_, line[l], &scores[l]);
   }
-  for (int64_t l = 0; l < queries; ++l) scores[l] = finish_score(reduction_, scores[l], query_.size(first_query + l));
+  for (int64_t l = 0; l < queries; ++l)
+    scores[l] = finish_score(reduction_, scores[l], query_.size(first_query + l));
 }
 
 template class Reducer<float>;

@@ -22,10 +22,16 @@ void accumulate(Reduction reduction, T x, T* sum) {
   switch (reduction) {
     case Reduction::kCosine:
     case Reduction::kSqEuclid:
-    case Reduction::kEuclidL2: *sum += x; break;
-    case Reduction::kEuclidSum: *sum += std::sqrt(x); break;
+    case Reduction::kEuclidL2:
+      *sum += x;
+      break;
+    case Reduction::kEuclidSum:
+      *sum += std::sqrt(x);
+      break;
     case Reduction::kBest:
-    case Reduction::kHausdorff: *sum = x > *sum ? x : *sum; break;
+    case Reduction::kHausdorff:
+      *sum = x > *sum ? x : *sum;
+      break;
   }
 }
 
@@ -52,10 +58,13 @@ template <class T>
 T finish_score(Reduction reduction, T sum, int64_t regions) {
   if (regions == 0) return T(0);
   switch (reduction) {
-    case Reduction::kCosine: return sum / static_cast<T>(regions);
+    case Reduction::kCosine:
+      return sum / static_cast<T>(regions);
     case Reduction::kEuclidL2:
-    case Reduction::kHausdorff: return std::sqrt(sum);
-    default: return sum;
+    case Reduction::kHausdorff:
+      return std::sqrt(sum);
+    default:
+      return sum;
   }
 }
 
@@ -74,12 +83,12 @@ class Reducer {
   Reducer(const Vectors<T>& query, const Vectors<T>& target, Reduction reduction);
 
   // norms [regions]: |q|^2. Lane l is target image first_target + l for l < targets. index as best, or nullptr.
-  void rows(int64_t query_image, int64_t first_target, int64_t targets, const T* norms, T* best, int32_t* index,
-            int64_t lanes, T* scores);
+  void rows(int64_t query_image, int64_t first_target, int64_t targets, const T* norms, T* best,
+            int32_t* index, int64_t lanes, T* scores);
 
   // The other way round: lane l is query image first_query + l, whose norms are norms[region, l].
-  void columns(int64_t first_query, int64_t queries, int64_t regions, int64_t target_image, const T* norms, T* best,
-               int64_t lanes, T* scores);
+  void columns(int64_t first_query, int64_t queries, int64_t regions, int64_t target_image, const T* norms,
+               T* best, int64_t lanes, T* scores);
 
  private:
   T repaired(int64_t query_image, int64_t region, int64_t target_image, int32_t* index);

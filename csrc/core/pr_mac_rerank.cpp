@@ -73,7 +73,8 @@ void Scorer<T>::set_query(int64_t image) {
     first += width;
   }
   if (!distance_) return;
-  for (int64_t i = 0; i < regions; ++i) norms_[i] = static_cast<T>(squared_norm(rows + i * channels, channels));
+  for (int64_t i = 0; i < regions; ++i)
+    norms_[i] = static_cast<T>(squared_norm(rows + i * channels, channels));
 }
 
 template <class T>
@@ -145,7 +146,8 @@ void pr_mac_rerank(const Regions& query, const Regions& target, const int64_t* c
   for (int64_t i = 0; i < query.images * count; ++i)
     if (candidates[i] < -1 || candidates[i] >= target.images)
       throw std::invalid_argument("pr_mac_rerank: candidates: expected values in -1.." +
-                                  std::to_string(target.images - 1) + ", got " + std::to_string(candidates[i]));
+                                  std::to_string(target.images - 1) + ", got " +
+                                  std::to_string(candidates[i]));
   if (query.scalar == Scalar::kFloat64)
     rerank(query, target, candidates, count, reduction, static_cast<double*>(scores), parallel);
   else

@@ -33,8 +33,8 @@ class Scorer {
   Buffer<T> lanes_;  // strips [channels, width], one after another
   Buffer<T> norms_;  // [query regions]
   const T* biases_;
-  Buffer<T> bias_;   // [target regions]
-  Buffer<T> best_;   // [lanes]
+  Buffer<T> bias_;  // [target regions]
+  Buffer<T> best_;  // [lanes]
 };
 
 }  // namespace prmac

@@ -24,7 +24,8 @@ MIRROR_INLINE void keep_index(float* best, int32_t* index, __m512 value, __m512i
 }
 
 // Column maxima of one tile: rows of one image are neighbours, so a maximum is flushed where the image changes.
-MIRROR_INLINE void keep_columns(const Tile<float>& tile, int64_t row, int64_t region, const __m512 (&sum)[kPanel][2]) {
+MIRROR_INLINE void keep_columns(const Tile<float>& tile, int64_t row, int64_t region,
+                                const __m512 (&sum)[kPanel][2]) {
   const int32_t* image = tile.row_image + row;
   const int64_t step = tile.region_count * kLanes;
   float* column = tile.column_best + region * kLanes;

@@ -31,8 +31,8 @@ struct Tile {
   int64_t region_count = 0;
   int64_t channels = 0;
   const void* upcoming = nullptr;  // packed target regions that come next, to be fetched early; or nullptr
-  T* best = nullptr;         // [rows, lanes], rows = panel_count * panel
-  int32_t* index = nullptr;  // [rows, lanes]: region of the first maximum; or nullptr
+  T* best = nullptr;               // [rows, lanes], rows = panel_count * panel
+  int32_t* index = nullptr;        // [rows, lanes]: region of the first maximum; or nullptr
   // Self-join only (column_best not nullptr; index is nullptr then):
   const T* row_bias = nullptr;         // [rows]
   const int32_t* row_image = nullptr;  // [rows]: image within the block, rising
@@ -42,11 +42,11 @@ struct Tile {
 // Regions of one query image (lanes) against the regions of one candidate (rows, as they lie in memory).
 template <class T>
 struct Strip {
-  const T* lanes = nullptr;  // [channels, width]
-  int64_t width = 0;         // as Kernel::strip_width gave it
+  const T* lanes = nullptr;     // [channels, width]
+  int64_t width = 0;            // as Kernel::strip_width gave it
   const T* target = nullptr;    // [regions, channels]
   const T* upcoming = nullptr;  // the candidate that comes next, to be fetched early; or nullptr
-  const T* bias = nullptr;    // [regions]
+  const T* bias = nullptr;      // [regions]
   int64_t regions = 0;
   int64_t channels = 0;
   T* best = nullptr;  // [width]: the maximum over the regions of product - bias

@@ -46,8 +46,8 @@ class ListFiller {
 };
 
 template <class T>
-void fill_lists(const Regions& query, const Regions& target, bool self, Reduction reduction, Precision precision,
-                int64_t k, T* values, int64_t* indices, const Parallel& parallel) {
+void fill_lists(const Regions& query, const Regions& target, bool self, Reduction reduction,
+                Precision precision, int64_t k, T* values, int64_t* indices, const Parallel& parallel) {
   Join<T> join(query, target, self, reduction, precision);
   join.plan(parallel.threads);
   TopLists<T> lists(query.images, k, reduction, values, indices);
@@ -56,8 +56,8 @@ void fill_lists(const Regions& query, const Regions& target, bool self, Reductio
 }
 
 // bfloat16 first: the top k + margin of it, scored again exactly.
-void two_passes(const Regions& query, const Regions& target, bool self, Reduction reduction, int64_t k, int64_t kept,
-                float* values, int64_t* indices, const Parallel& parallel) {
+void two_passes(const Regions& query, const Regions& target, bool self, Reduction reduction, int64_t k,
+                int64_t kept, float* values, int64_t* indices, const Parallel& parallel) {
   Buffer<float> rough(query.images * kept);
   Buffer<int64_t> candidates(query.images * kept);
   fill_lists(query, target, self, reduction, Precision::kBf16, kept, rough.get(), candidates.get(), parallel);
@@ -75,20 +75,23 @@ void two_passes(const Regions& query, const Regions& target, bool self, Reductio
   run_tasks(parallel, query.images, make_worker);
 }
 
-void top_k(const Regions& query, const Regions& target, bool self, Reduction reduction, const TopKOptions& options,
-           void* values, int64_t* indices, const Parallel& parallel) {
+void top_k(const Regions& query, const Regions& target, bool self, Reduction reduction,
+           const TopKOptions& options, void* values, int64_t* indices, const Parallel& parallel) {
   check_pair("pr_mac_topk", query, target);
   check_reduction("pr_mac_topk", reduction);
   check_precision("pr_mac_topk", query, options.precision);
   if (options.k < 0)
     throw std::invalid_argument("pr_mac_topk: k: expected 0 or more, got " + std::to_string(options.k));
   if (options.margin < 0)
-    throw std::invalid_argument("pr_mac_topk: margin: expected 0 or more, got " + std::to_string(options.margin));
+    throw std::invalid_argument("pr_mac_topk: margin: expected 0 or more, got " +
+                                std::to_string(options.margin));
   const int64_t k = options.k, kept = options.certified ? k + 1 : k + std::min(options.margin, target.images);
   if (query.scalar == Scalar::kFloat64)
-    fill_lists(query, target, self, reduction, Precision::kExact, k, static_cast<double*>(values), indices, parallel);
+    fill_lists(query, target, self, reduction, Precision::kExact, k, static_cast<double*>(values), indices,
+               parallel);
   else if (options.precision == Precision::kExact || kept >= target.images)
-    fill_lists(query, target, self, reduction, Precision::kExact, k, static_cast<float*>(values), indices, parallel);
+    fill_lists(query, target, self, reduction, Precision::kExact, k, static_cast<float*>(values), indices,
+               parallel);
   else if (options.certified)
     certified_top_k(query, target, self, reduction, k, static_cast<float*>(values), indices, parallel);
   else

@@ -16,7 +16,8 @@ bool worse(T a, int64_t a_index, T b, int64_t b_index) {
 template <class T>
 void sift_down(T* values, int64_t* indices, int64_t size, int64_t i) {
   for (int64_t child; (child = 2 * i + 1) < size; i = child) {
-    if (child + 1 < size && worse(values[child + 1], indices[child + 1], values[child], indices[child])) ++child;
+    if (child + 1 < size && worse(values[child + 1], indices[child + 1], values[child], indices[child]))
+      ++child;
     if (!worse(values[child], indices[child], values[i], indices[i])) return;
     std::swap(values[child], values[i]);
     std::swap(indices[child], indices[i]);

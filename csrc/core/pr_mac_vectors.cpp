@@ -109,7 +109,9 @@ template <class T>
 double squared_difference(const T* query, const T* target, int64_t channels, double least) {
   double sum[8] = {};
   int64_t c = 0;
-  auto total = [&] { return ((sum[0] + sum[1]) + (sum[2] + sum[3])) + ((sum[4] + sum[5]) + (sum[6] + sum[7])); };
+  auto total = [&] {
+    return ((sum[0] + sum[1]) + (sum[2] + sum[3])) + ((sum[4] + sum[5]) + (sum[6] + sum[7]));
+  };
   while (c + 8 <= channels) {
     for (const int64_t end = std::min(channels, c + 64); c + 8 <= end; c += 8)
       for (int i = 0; i < 8; ++i) {
@@ -128,7 +130,8 @@ double squared_difference(const T* query, const T* target, int64_t channels, dou
 }  // namespace
 
 template <class T>
-T direct_squared_distance(const T* query, const Vectors<T>& targets, int64_t image, T* scratch, int32_t* index) {
+T direct_squared_distance(const T* query, const Vectors<T>& targets, int64_t image, T* scratch,
+                          int32_t* index) {
   double least = std::numeric_limits<double>::infinity();
   for (int64_t j = 0; j < targets.size(image); ++j) {
     const double d = squared_difference(query, targets.row(image, j, scratch), targets.channels(), least);

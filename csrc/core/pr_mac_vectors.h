@@ -46,7 +46,8 @@ double squared_norm(const T* x, int64_t channels);
 
 // min over the image's regions of |q - t|^2 by differences, for distances that the norms cancel; +inf without regions.
 template <class T>
-T direct_squared_distance(const T* query, const Vectors<T>& targets, int64_t image, T* scratch, int32_t* index);
+T direct_squared_distance(const T* query, const Vectors<T>& targets, int64_t image, T* scratch,
+                          int32_t* index);
 
 }  // namespace prmac
 }  // namespace mirror

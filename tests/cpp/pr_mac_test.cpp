@@ -28,7 +28,6 @@ constexpr double kInf = std::numeric_limits<double>::infinity();
 constexpr Reduction kReductions[] = {Reduction::kCosine,   Reduction::kSqEuclid, Reduction::kEuclidSum,
                                      Reduction::kEuclidL2, Reduction::kBest,     Reduction::kHausdorff};
 
-
 uint32_t to_bits(float x) {
   uint32_t bits;
   std::memcpy(&bits, &x, sizeof bits);
@@ -46,8 +45,8 @@ struct Set {
   int64_t size(int64_t i) const { return sizes.empty() ? capacity : sizes[i]; }
   const double* row(int64_t i, int64_t r) const { return values.data() + (i * capacity + r) * channels; }
   Regions view(Scalar scalar) const {
-    const void* data = scalar == Scalar::kFloat64   ? static_cast<const void*>(values.data())
-                       : scalar == Scalar::kFloat32 ? static_cast<const void*>(f32.data())
+    const void* data = scalar == Scalar::kFloat64    ? static_cast<const void*>(values.data())
+                       : scalar == Scalar::kFloat32  ? static_cast<const void*>(f32.data())
                        : scalar == Scalar::kBFloat16 ? static_cast<const void*>(bf16.data())
                                                      : static_cast<const void*>(fp16.data());
     return {data, sizes.empty() ? nullptr : sizes.data(), images, capacity, channels, scalar};
@@ -62,7 +61,8 @@ enum class Shape { kUnit, kFree, kSmallIntegers };
 
 // Unit vectors around a few centres, like descriptors; free vectors of any norm; or small integers, which make ties
 // and are exact in every storage type.
-Set random_set(check::Random& random, int64_t images, int64_t capacity, int64_t channels, bool ragged, Shape shape) {
+Set random_set(check::Random& random, int64_t images, int64_t capacity, int64_t channels, bool ragged,
+               Shape shape) {
   Set set{images, capacity, channels, {}, {}, {}, {}, {}};
   set.values.resize(images * capacity * channels);
   if (ragged)
@@ -73,10 +73,13 @@ Set random_set(check::Random& random, int64_t images, int64_t capacity, int64_t 
     check::Random centre(static_cast<uint64_t>(1000 + random.below(6)));
     double norm = 0;
     for (int64_t c = 0; c < channels; ++c) {
-      x[c] = shape == Shape::kSmallIntegers ? static_cast<double>(random.below(5)) - 2 : centre.normal() + random.normal();
+      x[c] = shape == Shape::kSmallIntegers ? static_cast<double>(random.below(5)) - 2
+                                            : centre.normal() + random.normal();
       norm += x[c] * x[c];
     }
-    const double scale = shape == Shape::kUnit ? 1 / std::sqrt(norm + 1e-30) : shape == Shape::kFree ? 0.3 * (1 + row % 4) : 1;
+    const double scale = shape == Shape::kUnit   ? 1 / std::sqrt(norm + 1e-30)
+                         : shape == Shape::kFree ? 0.3 * (1 + row % 4)
+                                                 : 1;
     for (int64_t c = 0; c < channels; ++c) x[c] *= scale;
   }
   set.store();
@@ -97,7 +100,8 @@ Set random_set(check::Random& random, int64_t images, int64_t capacity, int64_t 
 }
 
 // ---- the executable definition --------------------------------------------------------------------------------------
-double naive_score(const Set& a, int64_t q, const Set& b, int64_t t, Reduction reduction, int32_t* argmax = nullptr) {
+double naive_score(const Set& a, int64_t q, const Set& b, int64_t t, Reduction reduction,
+                   int32_t* argmax = nullptr) {
   const bool similar = reduction == Reduction::kCosine || reduction == Reduction::kBest;
   double sum = 0, most = -kInf;
   for (int64_t i = 0; i < a.size(q); ++i) {
@@ -119,16 +123,22 @@ double naive_score(const Set& a, int64_t q, const Set& b, int64_t t, Reduction r
   }
   if (a.size(q) == 0) return 0;
   switch (reduction) {
-    case Reduction::kCosine: return sum / static_cast<double>(a.size(q));
-    case Reduction::kEuclidL2: return std::sqrt(sum);
-    case Reduction::kBest: return most;
-    case Reduction::kHausdorff: return std::sqrt(most);
-    default: return sum;
+    case Reduction::kCosine:
+      return sum / static_cast<double>(a.size(q));
+    case Reduction::kEuclidL2:
+      return std::sqrt(sum);
+    case Reduction::kBest:
+      return most;
+    case Reduction::kHausdorff:
+      return std::sqrt(most);
+    default:
+      return sum;
   }
 }
 
-std::vector<float> all_pairs(const Regions& q, const Regions& t, Reduction reduction, Parallel parallel = serial(),
-                             Precision precision = Precision::kExact, int32_t* argmax = nullptr) {
+std::vector<float> all_pairs(const Regions& q, const Regions& t, Reduction reduction,
+                             Parallel parallel = serial(), Precision precision = Precision::kExact,
+                             int32_t* argmax = nullptr) {
   std::vector<float> scores(q.images * t.images, -123.f);
   pr_mac(q, t, reduction, precision, scores.data(), argmax, parallel);
   return scores;
@@ -142,7 +152,8 @@ std::vector<float> self_join(const Regions& x, Reduction reduction, Parallel par
 }
 
 bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](float x, float y) { return to_bits(x) == to_bits(y); });
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [](float x, float y) { return to_bits(x) == to_bits(y); });
 }
 
 struct Ranking {
@@ -151,7 +162,8 @@ struct Ranking {
 };
 
 // Sorted rows of a score matrix, padded as the contract says.
-Ranking sorted(const std::vector<float>& scores, int64_t queries, int64_t targets, int64_t k, Reduction reduction) {
+Ranking sorted(const std::vector<float>& scores, int64_t queries, int64_t targets, int64_t k,
+               Reduction reduction) {
   const bool higher = higher_is_closer(reduction);
   Ranking out;
   for (int64_t q = 0; q < queries; ++q) {
@@ -199,7 +211,8 @@ void test_golden() {
   };
   auto expect = [](const Set& a, const Set& b, Reduction reduction, double expected) {
     double f64;
-    pr_mac(a.view(Scalar::kFloat64), b.view(Scalar::kFloat64), reduction, Precision::kExact, &f64, nullptr, serial());
+    pr_mac(a.view(Scalar::kFloat64), b.view(Scalar::kFloat64), reduction, Precision::kExact, &f64, nullptr,
+           serial());
     CHECK_NEAR(f64, expected, 1e-9);
     CHECK_NEAR(all_pairs(a.view(Scalar::kFloat32), b.view(Scalar::kFloat32), reduction)[0], expected, 1e-5);
   };
@@ -237,11 +250,12 @@ void test_against_naive(const Set& a, const Set& b, Shape shape) {
     const bool exact_ties = shape == Shape::kSmallIntegers;
     std::vector<int32_t> argmax(a.images * b.images * a.capacity, -7), expected(a.capacity);
     const Regions fa = a.view(Scalar::kFloat32), fb = b.view(Scalar::kFloat32);
-    const std::vector<float> scores = all_pairs(fa, fb, reduction, serial(), Precision::kExact, argmax.data());
+    const std::vector<float> scores =
+        all_pairs(fa, fb, reduction, serial(), Precision::kExact, argmax.data());
     CHECK(same_bits(scores, all_pairs(fa, fb, reduction)));
     std::vector<double> wide(scores.size());
-    pr_mac(a.view(Scalar::kFloat64), b.view(Scalar::kFloat64), reduction, Precision::kExact, wide.data(), nullptr,
-           serial());
+    pr_mac(a.view(Scalar::kFloat64), b.view(Scalar::kFloat64), reduction, Precision::kExact, wide.data(),
+           nullptr, serial());
     for (int64_t q = 0; q < a.images; ++q)
       for (int64_t t = 0; t < b.images; ++t) {
         std::fill(expected.begin(), expected.end(), -1);
@@ -276,7 +290,9 @@ void test_promises(const Set& a, const Set& b) {
       for (int64_t i = 0; i < count; ++i) {
         const int64_t t = b.images == 0 ? -1 : random.below(b.images + 1) - 1;
         candidates.push_back(t);
-        expected.push_back(t >= 0 ? scores[q * b.images + t] : higher_is_closer(reduction) ? -INFINITY : INFINITY);
+        expected.push_back(t >= 0                        ? scores[q * b.images + t]
+                           : higher_is_closer(reduction) ? -INFINITY
+                                                         : INFINITY);
       }
     std::vector<float> reranked(expected.size());
     for (int threads_count : {1, 3}) {
@@ -286,7 +302,8 @@ void test_promises(const Set& a, const Set& b) {
     for (int64_t k : {int64_t(0), int64_t(1), int64_t(6), b.images + 3}) {
       TopKOptions options;
       options.k = k;
-      for (int threads_count : reduction == Reduction::kCosine ? std::vector<int>{1, 2, 5} : std::vector<int>{3}) {
+      for (int threads_count :
+           reduction == Reduction::kCosine ? std::vector<int>{1, 2, 5} : std::vector<int>{3}) {
         check_ranking(top_k(fa, fb, false, reduction, options, threads(threads_count)),
                       sorted(scores, a.images, b.images, k, reduction));
         check_ranking(top_k(fa, fa, true, reduction, options, threads(threads_count)),
@@ -302,7 +319,8 @@ void test_storage() {
   const Set a = random_set(random, 5, 7, 19, true, Shape::kSmallIntegers);
   const Set b = random_set(random, 6, 4, 19, true, Shape::kSmallIntegers);
   for (Reduction reduction : kReductions) {
-    const std::vector<float> scores = all_pairs(a.view(Scalar::kFloat32), b.view(Scalar::kFloat32), reduction);
+    const std::vector<float> scores =
+        all_pairs(a.view(Scalar::kFloat32), b.view(Scalar::kFloat32), reduction);
     std::vector<int64_t> candidates(a.images * b.images);
     for (size_t i = 0; i < candidates.size(); ++i) candidates[i] = static_cast<int64_t>(i) % b.images;
     for (Scalar scalar : {Scalar::kBFloat16, Scalar::kFloat16}) {
@@ -338,11 +356,12 @@ void test_bf16(const Set& a, const Set& b, Shape shape) {
       for (size_t i = 0; i < scores.size(); ++i) {
         // A distance moves by at most |q - q16| + |t - t16| <= 2^-8 for unit vectors.
         const double regions = static_cast<double>(a.capacity);
-        const double bound = reduction == Reduction::kSqEuclid     ? regions * 4 * 0x1p-8
-                             : higher_is_closer(reduction) ? 1.01 * 0x1p-8
-                                                           : regions * 0x1p-8;
+        const double bound = reduction == Reduction::kSqEuclid ? regions * 4 * 0x1p-8
+                             : higher_is_closer(reduction)     ? 1.01 * 0x1p-8
+                                                               : regions * 0x1p-8;
         // Means over many regions of many channels are far better than that.
-        const bool many = a.sizes.empty() && a.capacity * a.channels >= 4096 && reduction == Reduction::kCosine;
+        const bool many =
+            a.sizes.empty() && a.capacity * a.channels >= 4096 && reduction == Reduction::kCosine;
         const double tolerance = many ? 5e-4 : bound;
         CHECK_NEAR(rough[i], scores[i], tolerance);
       }
@@ -388,8 +407,10 @@ void test_cancellation() {
   Set b = a;
   for (double& v : b.values) v += 1e-4 * random.normal();
   b.store();
-  for (Reduction reduction : {Reduction::kSqEuclid, Reduction::kEuclidSum, Reduction::kEuclidL2, Reduction::kHausdorff}) {
-    const std::vector<float> scores = all_pairs(a.view(Scalar::kFloat32), b.view(Scalar::kFloat32), reduction);
+  for (Reduction reduction :
+       {Reduction::kSqEuclid, Reduction::kEuclidSum, Reduction::kEuclidL2, Reduction::kHausdorff}) {
+    const std::vector<float> scores =
+        all_pairs(a.view(Scalar::kFloat32), b.view(Scalar::kFloat32), reduction);
     for (int64_t i = 0; i < a.images; ++i) {
       const double expected = naive_score(a, i, b, i, reduction);
       CHECK_NEAR(scores[i * b.images + i], expected, 1e-5 * expected);
@@ -401,12 +422,14 @@ void test_cancellation() {
 // Central differences in double, and the same bits for every number of threads.
 void test_backward() {
   check::Random random(31);
-  Set a = random_set(random, 3, 4, 6, false, Shape::kFree), b = random_set(random, 4, 3, 6, false, Shape::kFree);
+  Set a = random_set(random, 3, 4, 6, false, Shape::kFree),
+      b = random_set(random, 4, 3, 6, false, Shape::kFree);
   a.sizes = {4, 0, 3}, b.sizes = {3, 2, 0, 3};
   for (Reduction reduction : kReductions) {
     const int64_t pairs = a.images * b.images;
     std::vector<double> grad(pairs), scores(pairs);
-    for (int64_t i = 0; i < pairs; ++i) grad[i] = i % b.images == 2 ? 0 : random.normal();  // an empty target is infinitely far
+    for (int64_t i = 0; i < pairs; ++i)
+      grad[i] = i % b.images == 2 ? 0 : random.normal();  // an empty target is infinitely far
     std::vector<int32_t> argmax(pairs * a.capacity);
     pr_mac(a.view(Scalar::kFloat64), b.view(Scalar::kFloat64), reduction, Precision::kExact, scores.data(),
            argmax.data(), serial());
@@ -442,9 +465,10 @@ void test_backward() {
     };
     compare(a, ga);
     compare(b, gb);
-    std::vector<float> gradf(grad.begin(), grad.end()), scoresf(scores.begin(), scores.end()), fa(ga.size()), fb(gb.size());
-    pr_mac_backward(a.view(Scalar::kFloat32), b.view(Scalar::kFloat32), reduction, gradf.data(), scoresf.data(),
-                    argmax.data(), fa.data(), fb.data(), threads(2));
+    std::vector<float> gradf(grad.begin(), grad.end()), scoresf(scores.begin(), scores.end()), fa(ga.size()),
+        fb(gb.size());
+    pr_mac_backward(a.view(Scalar::kFloat32), b.view(Scalar::kFloat32), reduction, gradf.data(),
+                    scoresf.data(), argmax.data(), fa.data(), fb.data(), threads(2));
     for (size_t i = 0; i < fa.size(); ++i) CHECK_NEAR(fa[i], ga[i], 1e-5 * (1 + std::abs(ga[i])));
     for (size_t i = 0; i < fb.size(); ++i) CHECK_NEAR(fb[i], gb[i], 1e-5 * (1 + std::abs(gb[i])));
   }
@@ -483,7 +507,8 @@ void test_not_numbers() {
 
 void test_empty_and_wrong() {
   check::Random random(51);
-  const Set a = random_set(random, 3, 4, 5, false, Shape::kUnit), none = random_set(random, 0, 4, 5, false, Shape::kUnit);
+  const Set a = random_set(random, 3, 4, 5, false, Shape::kUnit),
+            none = random_set(random, 0, 4, 5, false, Shape::kUnit);
   const Set wide = random_set(random, 3, 4, 6, false, Shape::kUnit);
   const Set hollow = random_set(random, 2, 0, 5, false, Shape::kUnit);
   const Regions x = a.view(Scalar::kFloat32), nothing = none.view(Scalar::kFloat32);
@@ -504,11 +529,13 @@ void test_empty_and_wrong() {
   CHECK_THROWS(all_pairs(x, wide.view(Scalar::kFloat32), Reduction::kCosine), std::invalid_argument);
   CHECK_THROWS(all_pairs(x, a.view(Scalar::kFloat64), Reduction::kCosine), std::invalid_argument);
   CHECK_THROWS(pr_mac_rerank(x, x, outside, 1, Reduction::kCosine, score, serial()), std::invalid_argument);
-  CHECK_THROWS(all_pairs(a.view(Scalar::kFloat64), a.view(Scalar::kFloat64), Reduction::kCosine, serial(), Precision::kBf16),
+  CHECK_THROWS(all_pairs(a.view(Scalar::kFloat64), a.view(Scalar::kFloat64), Reduction::kCosine, serial(),
+                         Precision::kBf16),
                std::invalid_argument);
   CHECK_THROWS(all_pairs(x, x, static_cast<Reduction>(6)), std::invalid_argument);
   options.k = -1;
-  CHECK_THROWS(pr_mac_topk(x, x, Reduction::kCosine, options, score, nullptr, serial()), std::invalid_argument);
+  CHECK_THROWS(pr_mac_topk(x, x, Reduction::kCosine, options, score, nullptr, serial()),
+               std::invalid_argument);
 }
 
 // Levels agree: AVX2 and AVX-512 in bits, portable within 1e-6 of the vectors' size.
@@ -520,16 +547,19 @@ void test_levels(const Set& a, const Set& b) {
       check::use_isa(isa);
       scores.push_back(all_pairs(fa, fb, reduction));
       if (scores.size() > 2) CHECK(same_bits(scores.back(), scores[1]));
-      for (size_t i = 0; i < scores[0].size(); ++i) CHECK_NEAR(scores.back()[i], scores[0][i], 2e-6 * static_cast<double>(a.capacity));
+      for (size_t i = 0; i < scores[0].size(); ++i)
+        CHECK_NEAR(scores.back()[i], scores[0][i], 2e-6 * static_cast<double>(a.capacity));
     }
   }
 }
 
 // One kernel's maxima over regions, in both directions, against sums in double. Small integers are exact in bfloat16, so
 // that the indices must be right too.
-void test_kernel(const prmac::Kernel<float>& kernel, Precision precision, bool distance, int64_t channels, Shape shape) {
+void test_kernel(const prmac::Kernel<float>& kernel, Precision precision, bool distance, int64_t channels,
+                 Shape shape) {
   check::Random random(71);
-  const Set a = random_set(random, 13, 7, channels, true, shape), b = random_set(random, 45, 5, channels, true, shape);
+  const Set a = random_set(random, 13, 7, channels, true, shape),
+            b = random_set(random, 45, 5, channels, true, shape);
   const Reduction reduction = distance ? Reduction::kSqEuclid : Reduction::kCosine;
   const double tolerance = shape == Shape::kSmallIntegers ? 0 : 1e-2;
   auto product = [&](const Set& x, int64_t i, int64_t r, const Set& y, int64_t j, int64_t s) {
@@ -552,7 +582,8 @@ void test_kernel(const prmac::Kernel<float>& kernel, Precision precision, bool d
   };
   for (bool self : {false, true}) {
     const Set& t = self ? a : b;
-    prmac::Join<float> join(a.view(Scalar::kFloat32), t.view(Scalar::kFloat32), self, reduction, precision, kernel);
+    prmac::Join<float> join(a.view(Scalar::kFloat32), t.view(Scalar::kFloat32), self, reduction, precision,
+                            kernel);
     join.want_index = !self;
     join.plan(1);
     auto make_consumer = [&] {
@@ -567,8 +598,8 @@ void test_kernel(const prmac::Kernel<float>& kernel, Precision precision, bool d
               if (!self && tolerance == 0) CHECK_EQ(p.index[at], index);
             }
             for (int64_t r = 0; self && r < a.size(other); ++r)
-              CHECK_NEAR(p.column_best[(i * p.group.regions + r) * p.lanes + l], best(a, other, r, a, q, &index),
-                         tolerance);
+              CHECK_NEAR(p.column_best[(i * p.group.regions + r) * p.lanes + l],
+                         best(a, other, r, a, q, &index), tolerance);
           }
       };
     };
@@ -610,7 +641,8 @@ void test_everything_on_this_level() {
   test_not_numbers();
   test_empty_and_wrong();
   check::Random random(3);
-  const Case cases[] = {{5, 3, 4, 2, 1}, {9, 7, 40, 5, 13}, {30, 1, 35, 1, 33}, {9, 35, 37, 35, 24}, {3, 50, 40, 9, 100}};
+  const Case cases[] = {
+      {5, 3, 4, 2, 1}, {9, 7, 40, 5, 13}, {30, 1, 35, 1, 33}, {9, 35, 37, 35, 24}, {3, 50, 40, 9, 100}};
   for (const Case& c : cases)
     for (Shape shape : {Shape::kUnit, Shape::kFree, Shape::kSmallIntegers})
       for (bool ragged : {false, true}) {
@@ -621,11 +653,12 @@ void test_everything_on_this_level() {
       }
   for (bool ragged : {false, true})
     for (Shape shape : {Shape::kUnit, Shape::kFree}) {
-      const Set a = random_set(random, 40, 6, 70, ragged, shape), b = random_set(random, 90, 5, 70, ragged, shape);
+      const Set a = random_set(random, 40, 6, 70, ragged, shape),
+                b = random_set(random, 90, 5, 70, ragged, shape);
       test_bf16(a, b, shape);
     }
-  test_bf16(random_set(random, 31, 35, 256, false, Shape::kUnit), random_set(random, 34, 9, 256, false, Shape::kUnit),
-            Shape::kUnit);
+  test_bf16(random_set(random, 31, 35, 256, false, Shape::kUnit),
+            random_set(random, 34, 9, 256, false, Shape::kUnit), Shape::kUnit);
 }
 
 }  // namespace
@@ -636,7 +669,8 @@ int main() {
     test_everything_on_this_level();
   }
   check::Random random(61);
-  test_levels(random_set(random, 23, 35, 47, true, Shape::kUnit), random_set(random, 70, 9, 47, true, Shape::kUnit));
+  test_levels(random_set(random, 23, 35, 47, true, Shape::kUnit),
+              random_set(random, 70, 9, 47, true, Shape::kUnit));
   unsetenv("MIRROR_ISA");
   test_kernels();
   test_backward();

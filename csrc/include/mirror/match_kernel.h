@@ -14,40 +14,43 @@
 
 namespace mirror {
 
-constexpr int kDescriptorLength = 128;    // components of a descriptor, uint8 in 0..127
-constexpr int64_t kMaxFeatures = 32768;   // features of one photo
+constexpr int kDescriptorLength = 128;   // components of a descriptor, uint8 in 0..127
+constexpr int64_t kMaxFeatures = 32768;  // features of one photo
 
 // Photos' descriptors, padded to the same number of rows. Rows at and beyond a photo's size are never read.
 struct Descriptors {
-  const uint8_t* data = nullptr;   // [images, capacity, 128], contiguous, values 0..127 (not checked here)
-  const int32_t* sizes = nullptr;  // [images], 0 <= size <= capacity; nullptr: every photo has `capacity` features
+  const uint8_t* data = nullptr;  // [images, capacity, 128], contiguous, values 0..127 (not checked here)
+  const int32_t* sizes =
+      nullptr;  // [images], 0 <= size <= capacity; nullptr: every photo has `capacity` features
   int64_t images = 0;
-  int64_t capacity = 0;            // <= kMaxFeatures
+  int64_t capacity = 0;  // <= kMaxFeatures
 };
 
 // Every function below reads only the first `depth` features of each photo (all of them where depth < 0).
 // score(i, j) = sum over mutual matches (p, q) of (1 - (ratio(p) + ratio(q)) / 2)^2, accumulated in fixed point.
 
 // All pairs of two sets: scores [a.images, b.images], row-major.
-void match_kernel(const Descriptors& a, const Descriptors& b, int64_t depth, float* scores, const Parallel& parallel);
+void match_kernel(const Descriptors& a, const Descriptors& b, int64_t depth, float* scores,
+                  const Parallel& parallel);
 
 // Self-join: scores [images, images], symmetric, equal to match_kernel(photos, photos) at half of its cost.
 void match_kernel_self(const Descriptors& photos, int64_t depth, float* scores, const Parallel& parallel);
 
 // A list of pairs: pairs [count, 2] = (index into a, index into b), indices in range; scores [count].
-void match_kernel_pairs(const Descriptors& a, const Descriptors& b, const int64_t* pairs, int64_t count, int64_t depth,
-                        float* scores, const Parallel& parallel);
+void match_kernel_pairs(const Descriptors& a, const Descriptors& b, const int64_t* pairs, int64_t count,
+                        int64_t depth, float* scores, const Parallel& parallel);
 
 // Receives the matches of one pair: matches [count, 2] = (feature of a, feature of b), rising in the first column;
 // ratios [count, 2] = (ratio seen from a, ratio seen from b). Called exactly once for every pair, in any order and
 // from any thread; the arrays are valid during the call only.
 struct MatchSink {
-  void (*receive)(void* context, int64_t pair, int64_t count, const int32_t* matches, const float* ratios) = nullptr;
+  void (*receive)(void* context, int64_t pair, int64_t count, const int32_t* matches,
+                  const float* ratios) = nullptr;
   void* context = nullptr;
 };
 
 // The mutual matches of a list of pairs whose smaller ratio is below max_ratio (max_ratio > 1 keeps all).
-void mutual_matches(const Descriptors& a, const Descriptors& b, const int64_t* pairs, int64_t count, int64_t depth,
-                    float max_ratio, const MatchSink& sink, const Parallel& parallel);
+void mutual_matches(const Descriptors& a, const Descriptors& b, const int64_t* pairs, int64_t count,
+                    int64_t depth, float max_ratio, const MatchSink& sink, const Parallel& parallel);
 
 }  // namespace mirror

@@ -10,7 +10,8 @@ using ParallelBody = void (*)(int64_t begin, int64_t end, void* context);
 
 // Splits [begin, end) into ranges of at least `grain`, calls `body` on each, on any thread, and returns when all are
 // done. Behind `pool` it has the shape of torch's torch_parallel_for; `pool` is handed back untouched.
-using ParallelFor = void (*)(void* pool, int64_t begin, int64_t end, int64_t grain, ParallelBody body, void* context);
+using ParallelFor = void (*)(void* pool, int64_t begin, int64_t end, int64_t grain, ParallelBody body,
+                             void* context);
 
 struct Parallel {
   ParallelFor run = nullptr;  // nullptr: the calling thread does everything

@@ -26,16 +26,18 @@ enum class Scalar : int { kFloat32 = 0, kFloat64 = 1, kBFloat16 = 2, kFloat16 = 
 
 enum class Precision : int {
   kExact = 0,  // every product in the storage's arithmetic
-  kBf16 = 1,   // all pairs: products of bfloat16-rounded vectors, float32 sums (AMX or AVX512-BF16 where present);
-               // top-k: that as a first pass, then exact re-scoring of the candidates
+  kBf16 =
+      1,  // all pairs: products of bfloat16-rounded vectors, float32 sums (AMX or AVX512-BF16 where present);
+          // top-k: that as a first pass, then exact re-scoring of the candidates
 };
 
 // Images' regional vectors, padded to the same number of regions. Regions at and beyond an image's size do not exist.
 // An image without regions: as a query it scores 0 against every target, as a target it is infinitely far from every
 // other query (-inf similarity, +inf distance). A NaN product never is a maximum; scores of NaN vectors are unspecified.
 struct Regions {
-  const void* data = nullptr;      // [images, capacity, channels], contiguous, of type `scalar`
-  const int32_t* sizes = nullptr;  // [images], 0 <= size <= capacity; nullptr: every image has `capacity` regions
+  const void* data = nullptr;  // [images, capacity, channels], contiguous, of type `scalar`
+  const int32_t* sizes =
+      nullptr;  // [images], 0 <= size <= capacity; nullptr: every image has `capacity` regions
   int64_t images = 0;
   int64_t capacity = 0;
   int64_t channels = 0;
@@ -45,19 +47,20 @@ struct Regions {
 // Scores of all pairs. scores [query.images, target.images] (float or double, see Scalar).
 // argmax [query.images, target.images, query.capacity] int32 or nullptr: the target region that region i matched
 // (lowest index on ties), -1 for regions that do not exist. query and target share channels and scalar.
-void pr_mac(const Regions& query, const Regions& target, Reduction reduction, Precision precision, void* scores,
-            int32_t* argmax, const Parallel& parallel);
+void pr_mac(const Regions& query, const Regions& target, Reduction reduction, Precision precision,
+            void* scores, int32_t* argmax, const Parallel& parallel);
 
 // The same with query = target: each tile of products serves both directions. The same bits as pr_mac(x, x).
-void pr_mac_self(const Regions& images, Reduction reduction, Precision precision, void* scores, int32_t* argmax,
-                 const Parallel& parallel);
+void pr_mac_self(const Regions& images, Reduction reduction, Precision precision, void* scores,
+                 int32_t* argmax, const Parallel& parallel);
 
 struct TopKOptions {
   int64_t k = 0;
   Precision precision = Precision::kExact;
-  int64_t margin = 32;      // kBf16: how many candidates beyond k are re-scored exactly
-  bool certified = false;   // kBf16: re-score every candidate that the rounding bound cannot exclude: provably exact,
-                            // for vectors of any length and all readings; margin is not used
+  int64_t margin = 32;  // kBf16: how many candidates beyond k are re-scored exactly
+  bool certified =
+      false;  // kBf16: re-score every candidate that the rounding bound cannot exclude: provably exact,
+              // for vectors of any length and all readings; margin is not used
 };
 
 // The k closest targets of each query, closest first, ties by lowest index. values [query.images, k], indices

@@ -10,19 +10,23 @@ namespace mirror {
 
 // Photos' key points, padded to the same number of rows.
 struct Keypoints {
-  const float* data = nullptr;       // [images, capacity, 4]: x, y (pixels), scale (> 0, any unit), angle (degrees)
+  const float* data =
+      nullptr;  // [images, capacity, 4]: x, y (pixels), scale (> 0, any unit), angle (degrees)
   const float* diagonals = nullptr;  // [images], the photo's diagonal in pixels
   int64_t images = 0;
   int64_t capacity = 0;
 };
 
 struct SupportOptions {
-  double near = 0.004;      // share of the diagonal: closer matches do not support each other, and slack of a prediction
-  double far = 0.25;        // share of the diagonal within which matches support each other
-  double tolerance = 0.3;   // allowed error of a prediction, as a share of the shorter of predicted and observed offset
-  double min_share = 0.06;  // a good match has at least max(min_support, min_share * matches of the pair) supporters
+  double near =
+      0.004;  // share of the diagonal: closer matches do not support each other, and slack of a prediction
+  double far = 0.25;  // share of the diagonal within which matches support each other
+  double tolerance =
+      0.3;  // allowed error of a prediction, as a share of the shorter of predicted and observed offset
+  double min_share =
+      0.06;  // a good match has at least max(min_support, min_share * matches of the pair) supporters
   double min_support = 2.0;
-  double weak = 0.01;       // weight of all matches, good or not: orders pairs that have no support
+  double weak = 0.01;  // weight of all matches, good or not: orders pairs that have no support
 };
 
 // For every pair of `pairs` [count, 2] = (index into a, index into b), with matches offsets[i] <= m < offsets[i + 1]:
@@ -34,6 +38,7 @@ struct SupportOptions {
 // Distances are measured in photo a and its diagonal counts for both. Same bits on every processor and thread count.
 void similarity_support(const Keypoints& a, const Keypoints& b, const int64_t* pairs, int64_t count,
                         const int32_t* matches, const float* ratios, const int64_t* offsets,
-                        const SupportOptions& options, float* evidence, uint8_t* good, const Parallel& parallel);
+                        const SupportOptions& options, float* evidence, uint8_t* good,
+                        const Parallel& parallel);
 
 }  // namespace mirror
