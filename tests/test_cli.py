@@ -207,10 +207,9 @@ def test_evaluate_with_bad_labels_is_1_in_one_line(strip: Path, tmp_path: Path) 
 
 
 @pytest.mark.slow
-def test_a_real_scene_is_quick(data: Path, tmp_path: Path) -> None:
-    """75 photos from command to files. The bar is 8 s on 2 free cores; busy machines get three times that."""
-    started = time.perf_counter()
+def test_a_real_scene(data: Path, tmp_path: Path) -> None:
+    """75 photos from command to files; how long that takes is measured by bench/bench_pairs.py."""
     done = run("pairs", data / "scenes" / "drone_caliterra" / "images", "-o", tmp_path)
     assert done.returncode == 0 and "75 of 75 photos, 750 pairs" in done.stdout
-    assert time.perf_counter() - started < 24
-    assert sum(json.loads((tmp_path / "summary.json").read_text())["seconds"].values()) < 24
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary["components"] == 1 and set(summary["seconds"]) >= {"features", "coarse", "verify", "selection"}
