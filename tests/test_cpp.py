@@ -15,19 +15,8 @@ def test_cpp(sanitizer: str) -> None:
     """One build folder per sanitizer stays in build/, so that a second run compiles only what changed."""
     build = ROOT / "build" / f"tests-{sanitizer.replace(',', '-') or 'plain'}"
     jobs = str(os.cpu_count() or 1)
-    run(
-        "cmake",
-        "-S",
-        ROOT,
-        "-B",
-        build,
-        "-G",
-        "Ninja",
-        "-DMIRROR_TESTS=ON",
-        "-DMIRROR_TORCH=OFF",
-        "-DMIRROR_CUDA=OFF",
-        f"-DMIRROR_SANITIZE={sanitizer}",
-    )
+    options = ["-DMIRROR_TESTS=ON", "-DMIRROR_TORCH=OFF", "-DMIRROR_CUDA=OFF", f"-DMIRROR_SANITIZE={sanitizer}"]
+    run("cmake", "-S", ROOT, "-B", build, "-G", "Ninja", *options)
     run("cmake", "--build", build, "--parallel", jobs)
     tests = run("ctest", "--test-dir", build, "--output-on-failure", "--no-tests=error")
     assert "100% tests passed" in tests
