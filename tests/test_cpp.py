@@ -18,7 +18,7 @@ def test_cpp(sanitizer: str) -> None:
     options = ["-DMIRROR_TESTS=ON", "-DMIRROR_TORCH=OFF", "-DMIRROR_CUDA=OFF", f"-DMIRROR_SANITIZE={sanitizer}"]
     run("cmake", "-S", ROOT, "-B", build, "-G", "Ninja", *options)
     run("cmake", "--build", build, "--parallel", jobs)
-    tests = run("ctest", "--test-dir", build, "--output-on-failure", "--no-tests=error")
+    tests = run("ctest", "--test-dir", build, "--output-on-failure", "--no-tests=error", "--parallel", jobs)
     assert "100% tests passed" in tests
 
 
