@@ -43,6 +43,19 @@ inline int result() {
   return failures == 0 && checks > 0 ? 0 : 1;
 }
 
+// Sanitizers slow everything down ten to fifty times: under them tests leave out their largest inputs, and under
+// ThreadSanitizer what only one thread does.
+#if defined(__SANITIZE_THREAD__)
+constexpr bool kThreadSanitizer = true;
+#else
+constexpr bool kThreadSanitizer = false;
+#endif
+#if defined(__SANITIZE_ADDRESS__)
+constexpr bool kSanitizer = true;
+#else
+constexpr bool kSanitizer = kThreadSanitizer;
+#endif
+
 // splitmix64: small, good, and the same on every machine (std::uniform_* are not).
 class Random {
  public:

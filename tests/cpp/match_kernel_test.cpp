@@ -246,11 +246,13 @@ void test_kinds_and_sizes() {
 
 // More than one block of 1024 rows or 512 columns, and sizes around the borders.
 void test_several_blocks() {
-  for (const Kind kind : {Kind::kRandom, Kind::kTies, Kind::kZeros, Kind::kFewDifferent}) {
+  for (const Kind kind : {Kind::kTies, Kind::kRandom, Kind::kZeros, Kind::kFewDifferent}) {
+    if (check::kSanitizer && kind != Kind::kTies) break;
     Photos a(kind, {1100, 513, 512}, 4);
     a.plant(0, 1, 5);
     check_sets(a, Photos(kind, {577}, 6), -1);
   }
+  if (check::kSanitizer) return;
   Photos large(Kind::kRandom, {2049, 1030}, 7);
   large.plant(0, 1, 8);
   check_sets(large, large, -1);
@@ -418,14 +420,15 @@ void test_other_kernels() {}
 }  // namespace
 
 int main() {
+  test_threads_and_paths();
+  test_failures();
+  if (check::kThreadSanitizer) return check::result();
   test_kinds_and_sizes();
   test_several_blocks();
   test_depths();
   test_planted_matches();
-  test_threads_and_paths();
   test_max_ratio();
   test_empty();
-  test_failures();
   test_float_mode();
   test_other_kernels();
   return check::result();
