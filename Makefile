@@ -45,7 +45,8 @@ $(venv)/.tools:
 	$(pip) install -q $(tools)
 	touch $@
 
-$(venv)/.lint: $(venv)/.tools
+# mypy reads the types of what we import.
+$(venv)/.lint: $(venv)/.core
 	$(pip) install -q $(linters)
 	touch $@
 
