@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from contest import Contender, Contest
-from peak import cpu_flags
+from peak import cpu_flags, cpu_info
 from run import AVX2_ONLY, AVX512_ONLY
 
 REPORTS = pytest.StashKey[dict[str, list]]()
@@ -86,10 +86,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def cpu_name() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.split(":")[1].strip()
-    return platform.processor() or platform.machine()
+    return cpu_info("model name") or platform.processor() or platform.machine()
 
 
 def machine(cpu: str) -> dict[str, Any]:

@@ -39,8 +39,13 @@ def library() -> ctypes.CDLL:
 
 def cpu_flags() -> set[str]:
     """Instruction sets as Linux names them; empty on other processors than x86."""
+    return set(cpu_info("flags").split())
+
+
+def cpu_info(field: str) -> str:
+    """What Linux says of the first processor; empty where it says nothing."""
     lines = Path("/proc/cpuinfo").read_text().splitlines()
-    return set(next((line for line in lines if line.startswith("flags")), "flags:").split(":")[1].split())
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith(field)), "")
 
 
 def one_thread(kind: str, rounds: int) -> tuple[float, float]:

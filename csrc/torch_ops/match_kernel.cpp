@@ -2,9 +2,8 @@
 
 #include <tuple>
 
-#include "bindings/arguments.h"
 #include "bindings/match_lists.h"
-#include "torch_ops/tensor.h"
+#include "torch_ops/arguments.h"
 
 namespace mirror::torch_ops {
 namespace {
@@ -15,9 +14,7 @@ Tensor match_kernel(const Tensor& descriptors, const OptionalTensor& sizes, cons
                     const OptionalTensor& other_sizes, const OptionalTensor& pairs, int64_t depth) {
   constexpr const char* op = "match_kernel";
   Inputs in(op, descriptors);
-  const MatchArguments args =
-      bindings::match_arguments(op, in("descriptors", descriptors), in("sizes", sizes), in("other", other),
-                                in("other_sizes", other_sizes), in("pairs", pairs), depth);
+  const MatchArguments args = match_arguments(op, in, descriptors, sizes, other, other_sizes, pairs, depth);
   bindings::check_values(op, args);
   if (args.pairs != nullptr) {
     const Tensor scores = make(descriptors, {args.count}, ScalarType::Float);
@@ -38,9 +35,7 @@ std::tuple<Tensor, Tensor, Tensor> mutual_matches(const Tensor& descriptors, con
                                                   int64_t depth, double max_ratio) {
   constexpr const char* op = "mutual_matches";
   Inputs in(op, descriptors);
-  const MatchArguments args =
-      bindings::match_arguments(op, in("descriptors", descriptors), in("sizes", sizes), in("other", other),
-                                in("other_sizes", other_sizes), in("pairs", pairs), depth);
+  const MatchArguments args = match_arguments(op, in, descriptors, sizes, other, other_sizes, pairs, depth);
   bindings::check_values(op, args);
   bindings::MatchLists lists(args.count);
   mirror::mutual_matches(args.a, args.b, args.pairs, args.count, depth, static_cast<float>(max_ratio),

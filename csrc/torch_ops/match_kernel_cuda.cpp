@@ -1,7 +1,7 @@
 // The CUDA twin of match_kernel.cpp. Values lie on the device and are not checked here.
 #include <tuple>
 
-#include "bindings/arguments.h"
+#include "torch_ops/arguments.h"
 #include "torch_ops/cuda.h"
 
 namespace mirror::torch_ops {
@@ -14,9 +14,7 @@ Tensor match_kernel(const Tensor& descriptors, const OptionalTensor& sizes, cons
   constexpr const char* op = "match_kernel";
   Inputs in(op, descriptors);
   CudaCall call(descriptors);
-  const MatchArguments args =
-      bindings::match_arguments(op, in("descriptors", descriptors), in("sizes", sizes), in("other", other),
-                                in("other_sizes", other_sizes), in("pairs", pairs), depth);
+  const MatchArguments args = match_arguments(op, in, descriptors, sizes, other, other_sizes, pairs, depth);
   const cuda::Workspace workspace = call.workspace(cuda::match_kernel_workspace(args.a, args.b, depth));
   if (args.pairs != nullptr) {
     const Tensor scores = make(descriptors, {args.count}, ScalarType::Float);
@@ -39,9 +37,7 @@ std::tuple<Tensor, Tensor, Tensor> mutual_matches(const Tensor& descriptors, con
   constexpr const char* op = "mutual_matches";
   Inputs in(op, descriptors);
   CudaCall call(descriptors);
-  const MatchArguments args =
-      bindings::match_arguments(op, in("descriptors", descriptors), in("sizes", sizes), in("other", other),
-                                in("other_sizes", other_sizes), in("pairs", pairs), depth);
+  const MatchArguments args = match_arguments(op, in, descriptors, sizes, other, other_sizes, pairs, depth);
   const float below = static_cast<float>(max_ratio);
   const cuda::Workspace workspace = call.workspace(cuda::match_kernel_workspace(args.a, args.b, depth));
   const Tensor offsets = make(descriptors, {args.count + 1}, ScalarType::Long);

@@ -3,8 +3,7 @@
 #include <string>
 #include <tuple>
 
-#include "bindings/arguments.h"
-#include "torch_ops/tensor.h"
+#include "torch_ops/arguments.h"
 
 namespace mirror::torch_ops {
 namespace {
@@ -21,9 +20,7 @@ std::tuple<Tensor, Tensor> pr_mac(const Tensor& query, const OptionalTensor& tar
                                   bool with_argmax) {
   constexpr const char* op = "pr_mac";
   Inputs in(op, query);
-  const RegionArguments args =
-      bindings::region_arguments(op, in("query", query), in("target", target), in("query_sizes", query_sizes),
-                                 in("target_sizes", target_sizes), reduction);
+  const RegionArguments args = region_arguments(op, in, query, target, query_sizes, target_sizes, reduction);
   const Precision chosen = bindings::precision_of(op, precision);
   bindings::check_values(op, args);
   const int64_t images = args.query.images, targets = args.target.images;
@@ -45,24 +42,15 @@ std::tuple<Tensor, Tensor> pr_mac_backward(const Tensor& grad, const Tensor& que
                                            const Tensor& argmax, const std::string& reduction) {
   constexpr const char* op = "pr_mac_backward";
   Inputs in(op, query);
-  const RegionArguments args =
-      bindings::region_arguments(op, in("query", query), in("target", target), in("query_sizes", query_sizes),
-                                 in("target_sizes", target_sizes), reduction);
-  const Array q = in("query", query), g = in("grad", grad), s = in("scores", scores),
-              a = in("argmax", argmax);
-  const std::string pairs = std::to_string(args.query.images) + ", " + std::to_string(args.target.images);
-  bindings::expect(op, "query", q, {DType::kFloat32, DType::kFloat64}, "[Q, R, C]");
-  bindings::expect(op, "grad", g, {args.scores}, "[" + pairs + "]");
-  bindings::expect(op, "scores", s, {args.scores}, "[" + pairs + "]");
-  bindings::expect(op, "argmax", a, {DType::kInt32},
-                   "[" + pairs + ", " + std::to_string(args.query.capacity) + "]");
-  bindings::check_values(op, args);
-  const Tensor grad_query =
-      make(query, {args.query.images, args.query.capacity, args.query.channels}, query.scalar_type());
-  const Tensor grad_target =
-      make(query, {args.target.images, args.target.capacity, args.target.channels}, query.scalar_type());
-  mirror::pr_mac_backward(args.query, args.target, args.reduction, g.data, s.data, a.as<int32_t>(),
-                          grad_query.mutable_data_ptr(), grad_target.mutable_data_ptr(), torch_threads());
+  const BackwardArguments args =
+      backward_arguments(op, in, grad, query, target, query_sizes, target_sizes, scores, argmax, reduction,
+                         {DType::kFloat32, DType::kFloat64});
+  const Regions &a = args.regions.query, &b = args.regions.target;
+  bindings::check_values(op, args.regions);
+  const Tensor grad_query = make_like(query, a), grad_target = make_like(query, b);
+  mirror::pr_mac_backward(a, b, args.regions.reduction, args.grad.data, args.scores.data,
+                          args.argmax.as<int32_t>(), grad_query.mutable_data_ptr(),
+                          grad_target.mutable_data_ptr(), torch_threads());
   return {grad_query, grad_target};
 }
 
@@ -72,9 +60,7 @@ std::tuple<Tensor, Tensor> pr_mac_topk(const Tensor& query, const OptionalTensor
                                        int64_t margin, bool certified) {
   constexpr const char* op = "pr_mac_topk";
   Inputs in(op, query);
-  const RegionArguments args =
-      bindings::region_arguments(op, in("query", query), in("target", target), in("query_sizes", query_sizes),
-                                 in("target_sizes", target_sizes), reduction);
+  const RegionArguments args = region_arguments(op, in, query, target, query_sizes, target_sizes, reduction);
   const TopKOptions options = bindings::topk_options(k, precision, margin, certified);
   bindings::check_values(op, args);
   const Tensor values = make(query, {args.query.images, k}, score_type(args));
@@ -93,9 +79,7 @@ Tensor pr_mac_rerank(const Tensor& query, const Tensor& target, const Tensor& ca
                      const std::string& reduction) {
   constexpr const char* op = "pr_mac_rerank";
   Inputs in(op, query);
-  const RegionArguments args =
-      bindings::region_arguments(op, in("query", query), in("target", target), in("query_sizes", query_sizes),
-                                 in("target_sizes", target_sizes), reduction);
+  const RegionArguments args = region_arguments(op, in, query, target, query_sizes, target_sizes, reduction);
   const Array listed = in("candidates", candidates);
   bindings::expect_candidates(listed, args);
   bindings::check_values(op, args);

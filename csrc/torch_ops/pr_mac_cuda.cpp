@@ -2,7 +2,7 @@
 #include <string>
 #include <tuple>
 
-#include "bindings/arguments.h"
+#include "torch_ops/arguments.h"
 #include "torch_ops/cuda.h"
 
 namespace mirror::torch_ops {
@@ -17,9 +17,7 @@ std::tuple<Tensor, Tensor> pr_mac(const Tensor& query, const OptionalTensor& tar
   constexpr const char* op = "pr_mac";
   Inputs in(op, query);
   CudaCall call(query);
-  const RegionArguments args =
-      bindings::region_arguments(op, in("query", query), in("target", target), in("query_sizes", query_sizes),
-                                 in("target_sizes", target_sizes), reduction);
+  const RegionArguments args = region_arguments(op, in, query, target, query_sizes, target_sizes, reduction);
   const Precision chosen = bindings::precision_of(op, precision);
   const int64_t images = args.query.images, targets = args.target.images;
   const Tensor scores = make(query, {images, targets}, ScalarType::Float);
@@ -44,25 +42,13 @@ std::tuple<Tensor, Tensor> pr_mac_backward(const Tensor& grad, const Tensor& que
   constexpr const char* op = "pr_mac_backward";
   Inputs in(op, query);
   CudaCall call(query);
-  const Array q = in("query", query);
-  const RegionArguments args =
-      bindings::region_arguments(op, q, in("target", target), in("query_sizes", query_sizes),
-                                 in("target_sizes", target_sizes), reduction);
-  const Array g = in("grad", grad), s = in("scores", scores), a = in("argmax", argmax);
-  const std::string pairs = std::to_string(args.query.images) + ", " + std::to_string(args.target.images);
-  bindings::expect(op, "query", q, {DType::kFloat32}, "[Q, R, C]");
-  bindings::expect(op, "grad", g, {DType::kFloat32}, "[" + pairs + "]");
-  bindings::expect(op, "scores", s, {DType::kFloat32}, "[" + pairs + "]");
-  bindings::expect(op, "argmax", a, {DType::kInt32},
-                   "[" + pairs + ", " + std::to_string(args.query.capacity) + "]");
-  const auto like = [&query](const Regions& x) {
-    return make(query, {x.images, x.capacity, x.channels}, ScalarType::Float);
-  };
-  const Tensor grad_query = like(args.query), grad_target = like(args.target);
-  cuda::pr_mac_backward(args.query, args.target, args.reduction, g.as<float>(), s.as<float>(),
-                        a.as<int32_t>(), data<float>(grad_query), data<float>(grad_target),
-                        call.workspace(cuda::pr_mac_backward_workspace(args.query, args.target)),
-                        call.stream());
+  const BackwardArguments args = backward_arguments(op, in, grad, query, target, query_sizes, target_sizes,
+                                                    scores, argmax, reduction, {DType::kFloat32});
+  const Regions &a = args.regions.query, &b = args.regions.target;
+  const Tensor grad_query = make_like(query, a), grad_target = make_like(query, b);
+  cuda::pr_mac_backward(a, b, args.regions.reduction, args.grad.as<float>(), args.scores.as<float>(),
+                        args.argmax.as<int32_t>(), data<float>(grad_query), data<float>(grad_target),
+                        call.workspace(cuda::pr_mac_backward_workspace(a, b)), call.stream());
   return {grad_query, grad_target};
 }
 
@@ -73,9 +59,7 @@ std::tuple<Tensor, Tensor> pr_mac_topk(const Tensor& query, const OptionalTensor
   constexpr const char* op = "pr_mac_topk";
   Inputs in(op, query);
   CudaCall call(query);
-  const RegionArguments args =
-      bindings::region_arguments(op, in("query", query), in("target", target), in("query_sizes", query_sizes),
-                                 in("target_sizes", target_sizes), reduction);
+  const RegionArguments args = region_arguments(op, in, query, target, query_sizes, target_sizes, reduction);
   const TopKOptions options = bindings::topk_options(k, precision, margin, certified);
   const Tensor values = make(query, {args.query.images, k}, ScalarType::Float);
   const Tensor indices = make(query, {args.query.images, k}, ScalarType::Long);
@@ -96,9 +80,7 @@ Tensor pr_mac_rerank(const Tensor& query, const Tensor& target, const Tensor& ca
   constexpr const char* op = "pr_mac_rerank";
   Inputs in(op, query);
   CudaCall call(query);
-  const RegionArguments args =
-      bindings::region_arguments(op, in("query", query), in("target", target), in("query_sizes", query_sizes),
-                                 in("target_sizes", target_sizes), reduction);
+  const RegionArguments args = region_arguments(op, in, query, target, query_sizes, target_sizes, reduction);
   const Array listed = in("candidates", candidates);
   bindings::expect_candidates(listed, args);
   const Tensor scores = make(query, {args.query.images, listed.size(1)}, ScalarType::Float);

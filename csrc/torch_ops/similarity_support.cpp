@@ -2,8 +2,7 @@
 
 #include <tuple>
 
-#include "bindings/arguments.h"
-#include "torch_ops/tensor.h"
+#include "torch_ops/arguments.h"
 
 namespace mirror::torch_ops {
 namespace {
@@ -14,10 +13,8 @@ std::tuple<Tensor, Tensor> similarity_support(
     const OptionalTensor& other_sizes, const OptionalTensor& other_diagonals, double near, double far,
     double tolerance, double min_share, double min_support, double weak) {
   Inputs in("similarity_support", keypoints);
-  const bindings::SupportArguments args = bindings::support_arguments(
-      in("keypoints", keypoints), in("sizes", sizes), in("diagonals", diagonals), in("pairs", pairs),
-      in("matches", matches), in("ratios", ratios), in("offsets", offsets), in("other", other),
-      in("other_sizes", other_sizes), in("other_diagonals", other_diagonals));
+  const bindings::SupportArguments args = support_arguments(
+      in, keypoints, sizes, diagonals, pairs, matches, ratios, offsets, other, other_sizes, other_diagonals);
   const SupportOptions options{near, far, tolerance, min_share, min_support, weak};
   bindings::check_options(options);
   bindings::check_values(args);

@@ -1,7 +1,7 @@
 // The CUDA twin of similarity_support.cpp. Values lie on the device and are not checked here.
 #include <tuple>
 
-#include "bindings/arguments.h"
+#include "torch_ops/arguments.h"
 #include "torch_ops/cuda.h"
 
 namespace mirror::torch_ops {
@@ -14,10 +14,8 @@ std::tuple<Tensor, Tensor> similarity_support(
     double tolerance, double min_share, double min_support, double weak) {
   Inputs in("similarity_support", keypoints);
   CudaCall call(keypoints);
-  const bindings::SupportArguments args = bindings::support_arguments(
-      in("keypoints", keypoints), in("sizes", sizes), in("diagonals", diagonals), in("pairs", pairs),
-      in("matches", matches), in("ratios", ratios), in("offsets", offsets), in("other", other),
-      in("other_sizes", other_sizes), in("other_diagonals", other_diagonals));
+  const bindings::SupportArguments args = support_arguments(
+      in, keypoints, sizes, diagonals, pairs, matches, ratios, offsets, other, other_sizes, other_diagonals);
   const SupportOptions options{near, far, tolerance, min_share, min_support, weak};
   bindings::check_options(options);
   const Tensor evidence = make(keypoints, {args.count}, ScalarType::Float);

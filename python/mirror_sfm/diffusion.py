@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mirror_sfm.evidence import DENSE_PHOTOS, Candidates, Evidence
-from mirror_sfm.features import parallel
+from mirror_sfm.threads import parallel
 
 # Evidence that counts half. Strength rises with its square first: chance gives every pair a little evidence, and the
 # many weak edges it makes must not outweigh the few that are meant.

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mirror_sfm.photos import Photo, Picture, Skipped, UnusablePhoto, large_photos_allowed, read_picture
+from mirror_sfm.threads import Result, parallel
 
 LONG_SIDE = 640  # 1024 gives the same retrieval quality for four times the time
 CONTRAST = 0.02  # OpenCV's own 0.04 starves hazy photos, 0.01 lets noise in
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -139,15 +136,6 @@ def stack(names: Sequence[str], photos: Sequence[PhotoFeatures]) -> Features:
         descriptors[row, : len(photo.descriptors)] = photo.descriptors
     sizes = np.array([len(photo.descriptors) for photo in photos], np.int32)
     return Features(tuple(names), keypoints, descriptors, sizes, np.array([p.diagonal for p in photos], np.float32))
-
-
-def parallel(function: Callable[[Item], Result], items: Iterable[Item], threads: int) -> Iterator[Result]:
-    """`map` over a pool of threads, in order. An error or Ctrl-C drops the work that has not started."""
-    pool = ThreadPoolExecutor(threads)
-    try:
-        yield from pool.map(function, items)
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def _read(photo: Photo, count: int) -> tuple[PhotoFeatures | Skipped, float, float]:

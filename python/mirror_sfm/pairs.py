@@ -18,6 +18,7 @@ from mirror_sfm.evidence import Candidates, Evidence, choose, score_coarsely, ve
 from mirror_sfm.features import read_features
 from mirror_sfm.graph import components, select
 from mirror_sfm.photos import Skipped, find_photos
+from mirror_sfm.threads import processors
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ def find_pairs(images: str | os.PathLike[str], options: PairOptions | None = Non
         UsageError: the folder cannot be read. Photos that cannot be used never raise: they are in `skipped`.
     """
     options = options or PairOptions()
-    threads = options.threads or _processors()
+    threads = options.threads or processors()
     clock = _Clock()
 
     with clock.stage("listing"):
@@ -125,13 +126,6 @@ def find_pairs(images: str | os.PathLike[str], options: PairOptions | None = Non
 def pair_budget(photos: int, per_image: int) -> int:
     """N k / 2 pairs give every photo k partners on average; a single pair where that rounds to none."""
     return max(1, photos * per_image // 2)
-
-
-def _processors() -> int:
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not on Linux
-        return os.cpu_count() or 1
 
 
 class _Clock:

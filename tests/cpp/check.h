@@ -37,6 +37,15 @@ inline bool near(double a, double b, double tolerance, const char* text, const c
                 std::string(text) + ": " + std::to_string(a) + " against " + std::to_string(b));
 }
 
+// printf, as a string.
+template <class... Arguments>
+std::string text(const char* format, Arguments... arguments) {
+  std::string out(static_cast<size_t>(std::snprintf(nullptr, 0, format, arguments...)), '\0');
+  std::snprintf(&out[0], out.size() + 1, format, arguments...);
+  return out;
+}
+inline std::string text(const char* plain) { return plain; }
+
 // The exit status of main(). A test that checked nothing has failed.
 inline int result() {
   std::printf("%lld checks, %d failures\n", static_cast<long long>(checks), failures);
@@ -91,6 +100,13 @@ inline void use_isa(mirror::Isa isa) { setenv("MIRROR_ISA", mirror::isa_name(isa
 
 #define CHECK(condition) \
   ::check::report(static_cast<bool>(condition), __FILE__, __LINE__, "CHECK(" #condition ")")
+// With a message for printf, made only when the check fails.
+#define CHECK_SAY(condition, ...)                                                                     \
+  do {                                                                                                \
+    const bool passed = static_cast<bool>(condition);                                                 \
+    ::check::report(passed, __FILE__, __LINE__,                                                       \
+                    passed ? std::string() : "CHECK(" #condition "): " + ::check::text(__VA_ARGS__)); \
+  } while (false)
 #define CHECK_EQ(a, b) ::check::equal((a), (b), #a " == " #b, __FILE__, __LINE__)
 #define CHECK_NEAR(a, b, tolerance) ::check::near((a), (b), (tolerance), #a " ~ " #b, __FILE__, __LINE__)
 #define CHECK_THROWS(expression, Exception)                                                   \

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <random>
 
+#include "check.h"
 #include "core/match_kernel.cuh"
 #include "core/pr_mac_prepare.cuh"
 #include "core/pr_mac_tile.cuh"
@@ -13,18 +14,6 @@ namespace {
 using namespace mirror;
 using namespace mirror::cuda;
 using emulator::Machine;
-
-int failures = 0;
-
-#define CHECK(condition, ...)                                     \
-  do {                                                            \
-    if (!(condition)) {                                           \
-      std::printf("%s:%d: %s: ", __FILE__, __LINE__, #condition); \
-      std::printf(__VA_ARGS__);                                   \
-      std::printf("\n");                                          \
-      if (++failures > 20) std::exit(1);                          \
-    }                                                             \
-  } while (false)
 
 std::mt19937 random_engine(7);
 
@@ -96,7 +85,7 @@ struct MatchRun {
 
 void same_scores(const std::vector<float>& got, const std::vector<float>& expected, const char* what) {
   for (size_t i = 0; i < got.size(); ++i)
-    CHECK(got[i] == expected[i], "%s, score %zu: expected %.9g, got %.9g", what, i, expected[i], got[i]);
+    CHECK_SAY(got[i] == expected[i], "%s, score %zu: expected %.9g, got %.9g", what, i, expected[i], got[i]);
 }
 
 void test_match_scores(const Photos& a, const Photos& b, int64_t depth, int warps, bool in_global) {
@@ -154,10 +143,10 @@ void test_mutual_matches(const Photos& a, const Photos& b, int64_t depth, float 
   launch(2, run.threads, run.shared, [&] { match_lists<true>(run.work); });
   for (size_t p = 0; p < static_cast<size_t>(count); ++p) {
     const size_t begin = static_cast<size_t>(2 * offsets[p]), end = static_cast<size_t>(2 * offsets[p + 1]);
-    CHECK(std::vector<int32_t>(matches.begin() + begin, matches.begin() + end) == expected.matches[p],
-          "matches of pair %zu", p);
-    CHECK(std::vector<float>(ratios.begin() + begin, ratios.begin() + end) == expected.ratios[p],
-          "ratios of pair %zu", p);
+    CHECK_SAY(std::vector<int32_t>(matches.begin() + begin, matches.begin() + end) == expected.matches[p],
+              "matches of pair %zu", p);
+    CHECK_SAY(std::vector<float>(ratios.begin() + begin, ratios.begin() + end) == expected.ratios[p],
+              "ratios of pair %zu", p);
   }
 }
 
@@ -166,19 +155,20 @@ void test_match_keys() {
     std::vector<int> seen(static_cast<size_t>(n * n), 0);
     for (int64_t number = 0; number < n * (n + 1) / 2; ++number) {
       const PairIndex pair = triangle_pair(number, n);
-      CHECK(0 <= pair.a && pair.a <= pair.b && pair.b < n, "n %d, number %d", n, static_cast<int>(number));
+      CHECK_SAY(0 <= pair.a && pair.a <= pair.b && pair.b < n, "n %d, number %d", n,
+                static_cast<int>(number));
       ++seen[static_cast<size_t>(pair.a * n + pair.b)];
     }
     for (int a = 0; a < n; ++a)
       for (int b = a; b < n; ++b)
-        CHECK(seen[static_cast<size_t>(a * n + b)] == 1, "n %d: pair (%d, %d)", n, a, b);
+        CHECK_SAY(seen[static_cast<size_t>(a * n + b)] == 1, "n %d: pair (%d, %d)", n, a, b);
   }
   const int32_t largest = 127 * 127 * 128;
-  CHECK(match_key(0, 1023) > 0, "a key is never 0");
-  CHECK(match_key(largest, 0) > match_key(largest, 1) && match_key(1, 1023) > match_key(0, 0),
-        "order of keys");
+  CHECK_SAY(match_key(0, 1023) > 0, "a key is never 0");
+  CHECK_SAY(match_key(largest, 0) > match_key(largest, 1) && match_key(1, 1023) > match_key(0, 0),
+            "order of keys");
   const uint64_t wide = widen_key(match_key(largest, 1023), 31744);
-  CHECK(key_product(wide) == largest && key_index(wide) == 32767, "round trip");
+  CHECK_SAY(key_product(wide) == largest && key_index(wide) == 32767, "round trip");
 }
 
 void test_match_kernel() {
@@ -306,12 +296,12 @@ void test_tiles(Images<typename Engine::Storage>& query, Images<typename Engine:
     for (int64_t t = 0; t < t_images; ++t) {
       const float expected = plain_score(query.side, q, target.side, t, reduction, expected_argmax.data());
       const float got = scores[static_cast<size_t>(q * t_images + t)];
-      CHECK(close(got, expected, tolerance), "%s, reduction %d: score (%d, %d): expected %.9g, got %.9g",
-            what, static_cast<int>(reduction), static_cast<int>(q), static_cast<int>(t), expected, got);
+      CHECK_SAY(close(got, expected, tolerance), "%s, reduction %d: score (%d, %d): expected %.9g, got %.9g",
+                what, static_cast<int>(reduction), static_cast<int>(q), static_cast<int>(t), expected, got);
       if (!kArgmax) continue;
       const int32_t* const found = argmax.data() + static_cast<size_t>(q * t_images + t) * capacity;
-      CHECK(std::equal(found, found + capacity, expected_argmax.data()), "%s: argmax of (%d, %d)", what,
-            static_cast<int>(q), static_cast<int>(t));
+      CHECK_SAY(std::equal(found, found + capacity, expected_argmax.data()), "%s: argmax of (%d, %d)", what,
+                static_cast<int>(q), static_cast<int>(t));
     }
 }
 
@@ -338,7 +328,8 @@ void test_self(Images<typename Engine::Storage>& images, Reduction reduction, in
   launch(static_cast<unsigned>(tiles), kTileThreads, shared + (in_global ? 0 : held),
          [&] { pr_mac_tiles<Engine, true, false>(work); });
   for (size_t i = 0; i < got.size(); ++i)
-    CHECK(got[i] == expected[i], "%s: triangle, %zu: expected %.9g, got %.9g", what, i, expected[i], got[i]);
+    CHECK_SAY(got[i] == expected[i], "%s: triangle, %zu: expected %.9g, got %.9g", what, i, expected[i],
+              got[i]);
 
   std::vector<float> strip(static_cast<size_t>(32 * (n - 32)), NAN), turned(strip.size(), NAN);
   work.triangle = false;
@@ -349,10 +340,10 @@ void test_self(Images<typename Engine::Storage>& images, Reduction reduction, in
          shared + (in_global ? 0 : held), [&] { pr_mac_tiles<Engine, true, false>(work); });
   for (int64_t q = 0; q < 32; ++q)
     for (int64_t t = 32; t < n; ++t) {
-      CHECK(strip[static_cast<size_t>(q * (n - 32) + t - 32)] == expected[static_cast<size_t>(q * n + t)],
-            "%s: strip", what);
-      CHECK(turned[static_cast<size_t>((t - 32) * 32 + q)] == expected[static_cast<size_t>(t * n + q)],
-            "%s: turned strip", what);
+      CHECK_SAY(strip[static_cast<size_t>(q * (n - 32) + t - 32)] == expected[static_cast<size_t>(q * n + t)],
+                "%s: strip", what);
+      CHECK_SAY(turned[static_cast<size_t>((t - 32) * 32 + q)] == expected[static_cast<size_t>(t * n + q)],
+                "%s: turned strip", what);
     }
 }
 
@@ -361,18 +352,18 @@ void test_tile_index() {
     std::vector<int> seen(static_cast<size_t>(rows * columns), 0);
     for (int number = 0; number < rows * columns; ++number) {
       const TileIndex tile = tile_of(number, rows, columns);
-      CHECK(0 <= tile.query && tile.query < rows && 0 <= tile.target && tile.target < columns, "tile %d",
-            number);
+      CHECK_SAY(0 <= tile.query && tile.query < rows && 0 <= tile.target && tile.target < columns, "tile %d",
+                number);
       ++seen[static_cast<size_t>(tile.query * columns + tile.target)];
     }
-    CHECK(*std::min_element(seen.begin(), seen.end()) == 1, "every tile once");
+    CHECK_SAY(*std::min_element(seen.begin(), seen.end()) == 1, "every tile once");
   }
   for (int regions = 0; regions < 100; ++regions)
     for (int most : {4, 7, 8}) {
       const Steps steps = steps_of(regions, most);
-      CHECK(steps.each <= most && steps.count * steps.each >= regions &&
-                (steps.count - 1) * steps.each < std::max(regions, 1),
-            "%d regions, at most %d", regions, most);
+      CHECK_SAY(steps.each <= most && steps.count * steps.each >= regions &&
+                    (steps.count - 1) * steps.each < std::max(regions, 1),
+                "%d regions, at most %d", regions, most);
     }
 }
 
@@ -424,6 +415,5 @@ void test_pr_mac_tiles() {
 int main() {
   test_match_kernel();
   test_pr_mac_tiles();
-  std::printf(failures == 0 ? "ok\n" : "%d checks failed\n", failures);
-  return failures == 0 ? 0 : 1;
+  return check::result();
 }

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <random>
 
+#include "check.h"
 #include "core/isa.h"
 #include "core/match_kernel.cu"
 #include "core/pr_mac.cu"
@@ -17,18 +18,6 @@
 namespace {
 
 using namespace mirror;
-
-int failures = 0;
-
-#define CHECK(condition, ...)                                     \
-  do {                                                            \
-    if (!(condition)) {                                           \
-      std::printf("%s:%d: %s: ", __FILE__, __LINE__, #condition); \
-      std::printf(__VA_ARGS__);                                   \
-      std::printf("\n");                                          \
-      if (++failures > 20) std::exit(1);                          \
-    }                                                             \
-  } while (false)
 
 std::mt19937 random_engine(11);
 
@@ -67,7 +56,7 @@ struct Photos {
 
 void check_bits(const std::vector<float>& got, const std::vector<float>& expected, const char* what) {
   for (size_t i = 0; i < expected.size(); ++i)
-    CHECK(got[i] == expected[i], "%s, %zu: expected %.9g, got %.9g", what, i, expected[i], got[i]);
+    CHECK_SAY(got[i] == expected[i], "%s, %zu: expected %.9g, got %.9g", what, i, expected[i], got[i]);
 }
 
 void test_match(const Photos& a, const Photos& b, int64_t depth) {
@@ -101,11 +90,11 @@ void test_match(const Photos& a, const Photos& b, int64_t depth) {
                     const float* expected_ratios) {
     const Got& found = *static_cast<Got*>(all);
     const int64_t begin = found.offsets[static_cast<size_t>(pair)];
-    CHECK(found.offsets[static_cast<size_t>(pair) + 1] - begin == count, "matches of a pair");
-    CHECK(std::equal(expected_matches, expected_matches + 2 * count, found.matches.begin() + 2 * begin),
-          "matches");
-    CHECK(std::equal(expected_ratios, expected_ratios + 2 * count, found.ratios.begin() + 2 * begin),
-          "ratios");
+    CHECK_SAY(found.offsets[static_cast<size_t>(pair) + 1] - begin == count, "matches of a pair");
+    CHECK_SAY(std::equal(expected_matches, expected_matches + 2 * count, found.matches.begin() + 2 * begin),
+              "matches");
+    CHECK_SAY(std::equal(expected_ratios, expected_ratios + 2 * count, found.ratios.begin() + 2 * begin),
+              "ratios");
   };
   mutual_matches(a.descriptors, b.descriptors, pairs.data(), n * m, depth, 0.98f, {receive, &context},
                  serial());
@@ -162,7 +151,7 @@ constexpr Reduction kReductions[] = {Reduction::kCosine,   Reduction::kSqEuclid,
 void check_close(const std::vector<float>& got, const std::vector<float>& expected, float tolerance,
                  const char* what) {
   for (size_t i = 0; i < expected.size(); ++i)
-    CHECK(
+    CHECK_SAY(
         got[i] == expected[i] || std::fabs(got[i] - expected[i]) <= tolerance * (1 + std::fabs(expected[i])),
         "%s, %zu: expected %.9g, got %.9g", what, i, expected[i], got[i]);
 }
@@ -183,7 +172,7 @@ void test_pr_mac(const Images& query, const Images& target, Precision precision,
     // float32 sums as AVX2 and AVX-512 do; the portable CPU code rounds once more in every step.
     const bool chains = query.regions.scalar == Scalar::kFloat32 && precision == Precision::kExact;
     if (chains && isa_selected() != Isa::kPortable) check_bits(got, expected, "pr_mac, bits");
-    CHECK(argmax == expected_argmax, "argmax, reduction %d", static_cast<int>(reduction));
+    CHECK_SAY(argmax == expected_argmax, "argmax, reduction %d", static_cast<int>(reduction));
   }
 }
 
@@ -219,9 +208,9 @@ void test_topk(const Images& query, const Images* target, Reduction reduction, T
   for (size_t i = 0; i < entries; ++i) {
     const bool alone = (i == 0 || std::fabs(expected[i] - expected[i - 1]) > 4 * tolerance) &&
                        (i + 1 >= entries || std::fabs(expected[i] - expected[i + 1]) > 4 * tolerance);
-    CHECK(indices[i] == expected_indices[i] || !(alone || expected_indices[i] < 0),
-          "top-k, %zu: expected index %d, got %d", i, static_cast<int>(expected_indices[i]),
-          static_cast<int>(indices[i]));
+    CHECK_SAY(indices[i] == expected_indices[i] || !(alone || expected_indices[i] < 0),
+              "top-k, %zu: expected index %d, got %d", i, static_cast<int>(expected_indices[i]),
+              static_cast<int>(indices[i]));
   }
 }
 
@@ -242,7 +231,7 @@ void test_topk_ties(bool self) {
     cuda::pr_mac_topk(images.regions, images.regions, Reduction::kCosine, options, values.data(),
                       indices.data(), scratch.workspace(), nullptr);
   for (size_t i = 0; i < indices.size(); ++i)
-    CHECK(indices[i] == static_cast<int64_t>(i % 70), "tie %zu: got %d", i, static_cast<int>(indices[i]));
+    CHECK_SAY(indices[i] == static_cast<int64_t>(i % 70), "tie %zu: got %d", i, static_cast<int>(indices[i]));
 }
 
 void test_rerank(const Images& query, const Images& target, float tolerance) {
@@ -337,8 +326,8 @@ void test_support() {
   cuda::similarity_support(first, second, pairs.data(), kPairs, matches.data(), ratios.data(), offsets.data(),
                            offsets.back(), {}, got.data(), good.data(), scratch.workspace(), nullptr);
   check_bits(got, expected, "evidence");
-  CHECK(good == expected_good, "good matches");
-  CHECK(std::count(good.begin(), good.end(), 1) > 10, "some matches are good");
+  CHECK_SAY(good == expected_good, "good matches");
+  CHECK_SAY(std::count(good.begin(), good.end(), 1) > 10, "some matches are good");
 }
 
 void test_match_kernel() {
@@ -416,6 +405,5 @@ int main() {
   test_candidates();
   test_gradient();
   test_support();
-  std::printf(failures == 0 ? "ok\n" : "%d checks failed\n", failures);
-  return failures == 0 ? 0 : 1;
+  return check::result();
 }
