@@ -12,7 +12,7 @@ import os
 import sys
 from pathlib import Path
 
-from mirror_sfm.cli import report_json, report_table
+from mirror_sfm.cli.evaluate import report_json, report_table
 from mirror_sfm.errors import MirrorError
 from mirror_sfm.evaluation import Report, evaluate
 from mirror_sfm.pairs import PairOptions

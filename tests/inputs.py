@@ -1,10 +1,12 @@
-"""Builders of inputs and small tools that the tests and the benchmarks share. NumPy only."""
+"""Builders of inputs and small tools that the tests and the benchmarks share. No torch."""
 
 import contextlib
 import os
 from collections.abc import Callable, Iterator
 
 import numpy as np
+
+from mirror_sfm.features import Features, PhotoFeatures, stack
 
 REDUCTIONS = ("cosine", "sqeuclid", "euclid_sum", "euclid_l2", "best", "hausdorff")
 THREADS = (1, 2, 4, 5)
@@ -156,3 +158,9 @@ def sizes_for(images: int, capacity: int, seed: int = 0) -> np.ndarray:
     sizes = rng.integers(0, capacity + 1, images)
     extreme = rng.random(images)
     return np.where(extreme < 0.15, 0, np.where(extreme > 0.7, capacity, sizes)).astype(np.int32)
+
+
+def blank_features(names: tuple[str, ...]) -> Features:
+    """Photos of 640 x 480 without a feature."""
+    none = PhotoFeatures(np.zeros((0, 4), np.float32), np.zeros((0, 128), np.uint8), (640, 480), (640, 480))
+    return stack(names, [none] * len(names))

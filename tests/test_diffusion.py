@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mirror_sfm.diffusion import COARSE_SHARE, DEGREE_POWER, FILL, FOLLOW, isotonic, score_pairs, strengths
+from mirror_sfm.diffusion import COARSE_SHARE, DEGREE_POWER, FILL, FOLLOW, diffuse, isotonic, strengths
 from mirror_sfm.evidence import Candidates, Evidence
 
 
@@ -80,8 +80,8 @@ def written_out(candidates: Candidates, evidence: Evidence) -> np.ndarray:
 def test_both_solvers_give_the_formula(photos: int, share: float) -> None:
     candidates, evidence = graph(photos, photos, share)
     expected = written_out(candidates, evidence)
-    assert np.abs(score_pairs(candidates, evidence, 2, dense=True) - expected).max() < 2e-7
-    assert np.abs(score_pairs(candidates, evidence, 2, dense=False) - expected).max() < 1e-6
+    assert np.abs(diffuse(candidates, evidence, 2, dense=True) - expected).max() < 2e-7
+    assert np.abs(diffuse(candidates, evidence, 2, dense=False) - expected).max() < 1e-6
 
 
 def test_solvers_agree_on_a_chain_which_mixes_slowest() -> None:
@@ -92,13 +92,13 @@ def test_solvers_agree_on_a_chain_which_mixes_slowest() -> None:
     evidence = Evidence(
         np.arange(count - 1), np.full(count - 1, 50, np.float32), np.zeros((0, 2), np.int32), np.zeros(count, np.int64)
     )
-    dense, sparse = (score_pairs(candidates, evidence, 1, dense=kind) for kind in (True, False))
+    dense, sparse = (diffuse(candidates, evidence, 1, dense=kind) for kind in (True, False))
     assert np.abs(dense - sparse).max() < 1e-6
 
 
 def test_threads_change_nothing() -> None:
     candidates, evidence = graph(200, 5, 0.2)
-    one, four = (score_pairs(candidates, evidence, threads, dense=False) for threads in (1, 4))
+    one, four = (diffuse(candidates, evidence, threads, dense=False) for threads in (1, 4))
     assert one.tobytes() == four.tobytes()
 
 
@@ -109,9 +109,9 @@ def test_empty_and_worthless_graphs(dense: bool) -> None:
     )
     for photos in (0, 1):
         none = Candidates(photos, *(np.zeros(0, np.int32),) * 2, np.zeros(0, np.float32))
-        assert score_pairs(none, nothing, 1, dense).shape == (0,)
+        assert diffuse(none, nothing, 1, dense).shape == (0,)
     i, j = (index.astype(np.int32) for index in np.triu_indices(4, 1))
     strangers = Candidates(4, i, j, np.zeros(6, np.float32))
     blank = Evidence(np.arange(6), np.zeros(6, np.float32), np.zeros((0, 2), np.int32), np.zeros(7, np.int64))
-    scores = score_pairs(strangers, blank, 1, dense)
+    scores = diffuse(strangers, blank, 1, dense)
     assert scores.dtype == np.float32 and (scores == 0).all()

@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from inputs import blank_features
 
 from mirror_sfm.errors import MirrorError, UsageError
 from mirror_sfm.evaluation import average_precision, evaluate, label_table, mean_average_precision, measure, read_labels
 from mirror_sfm.evidence import Candidates, Evidence
-from mirror_sfm.pairs import PairGraph, PairOptions
+from mirror_sfm.pairs import PairOptions
 from mirror_sfm.photos import Skipped
+from mirror_sfm.view_graph import ScoredPairs
 
 GOLDEN = Path(__file__).parent / "golden" / "golden.json"
 
@@ -133,12 +135,20 @@ def test_measures_of_a_small_scene(tmp_path: Path) -> None:
     nothing = Evidence(
         np.zeros(0, np.int64), np.zeros(0, np.float32), np.zeros((0, 2), np.int32), np.zeros(1, np.int64)
     )
-    graph = PairGraph(
-        ("a.jpg", "b.jpg", "c.jpg"), (Skipped("d.jpg", "bad"),), Candidates(3, i, j, scores), nothing, scores,
-        np.arange(3), 4,
-    )  # fmt: skip
+    scored = ScoredPairs(
+        features=blank_features(("a.jpg", "b.jpg", "c.jpg")),
+        skipped=(Skipped("d.jpg", "bad"),),
+        paths={},
+        photos=4,
+        candidates=Candidates(3, i, j, scores),
+        evidence=nothing,
+        witnesses={},
+        scores=scores,
+        probabilities=scores,
+        seconds={},
+    )
     text = OVERLAP + "a,b,1,1\nc,d,1,1\n"
-    report = measure("small", graph, labels_of(tmp_path, "overlap.csv", text, ("a.jpg", "b.jpg", "c.jpg", "d.jpg")))
+    report = measure("small", scored, labels_of(tmp_path, "overlap.csv", text, ("a.jpg", "b.jpg", "c.jpg", "d.jpg")))
     assert (report.photos, report.positives) == (4, 2)
     assert report.mean_average_precision == pytest.approx((1 + 1 + 0 + 0) / 4)
     assert report.at[0].per_photo == 5
@@ -150,10 +160,10 @@ def test_evaluate_runs_the_job(strip: Path, tmp_path: Path) -> None:
     shutil.copytree(strip, tmp_path / "images")
     rows = "".join(f"{a},{b},1,1\n" for a in range(8) for b in range(a + 1, min(a + 3, 8)))
     (tmp_path / "overlap.csv").write_text(OVERLAP + rows)
-    report, graph = evaluate(tmp_path, PairOptions(threads=2))
+    report, scored = evaluate(tmp_path, PairOptions(threads=2))
     assert report.mean_average_precision == 1 and report.scene == tmp_path.name
     assert report.at[0].recall == 1 and report.at[0].components == 1
-    assert len(graph.names) == 8
+    assert len(scored.names) == 8
 
 
 @pytest.mark.slow

@@ -23,7 +23,7 @@ def collection(photos: int, sizes: list[int] | None = None, seed: int = 0) -> Fe
         descriptors = np.clip(world[seen].astype(int) + noise, 0, 127).astype(np.uint8)
         keypoints = np.concatenate((place[seen] - (40 * photo, 0), np.full((100, 1), 4), np.full((100, 1), 30)), 1)
         count = 100 if sizes is None else sizes[photo]
-        made.append(PhotoFeatures(keypoints[:count].astype(np.float32), descriptors[:count], 140.0))
+        made.append(PhotoFeatures(keypoints[:count].astype(np.float32), descriptors[:count], (100, 98), (100, 98)))
     return stack([f"{k}.jpg" for k in range(photos)], made)
 
 

@@ -6,23 +6,36 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from inputs import blank_features
 
 from mirror_sfm.errors import MirrorError
 from mirror_sfm.evidence import Candidates, Evidence
 from mirror_sfm.exports import complete_file, pairs_text, score_arrays, summary_text, unsafe_name, write_results
-from mirror_sfm.pairs import PairGraph, PairOptions
+from mirror_sfm.pairs import PairOptions
 from mirror_sfm.photos import Skipped
+from mirror_sfm.view_graph import ViewGraph
 
 
-def graph(names: tuple[str, ...] = ("a.jpg", "b/ü漢.jpg", "c#.png", "'d'.tif")) -> PairGraph:
+def graph(names: tuple[str, ...] = ("a.jpg", "b/ü漢.jpg", "c#.png", "'d'.tif")) -> ViewGraph:
     i, j = (index.astype(np.int32) for index in np.triu_indices(len(names), 1))
     scores = np.linspace(1, 0, len(i), dtype=np.float32)
     evidence = Evidence(
         np.array([1, 4]), np.array([30, 2.5], np.float32), np.zeros((3, 2), np.int32), np.array([0, 2, 3])
     )
     skipped = (Skipped("x\ny.jpg", "its name holds white space"), Skipped("\udcff.jpg", "unreadable"))
-    return PairGraph(
-        names, skipped, Candidates(len(names), i, j, scores), evidence, scores, np.array([4, 0]), 6, {"decode": 0.25}
+    return ViewGraph(
+        features=blank_features(names),
+        skipped=skipped,
+        paths={},
+        photos=6,
+        candidates=Candidates(len(names), i, j, scores),
+        evidence=evidence,
+        witnesses={},
+        scores=scores,
+        probabilities=scores,
+        seconds={"decode": 0.25},
+        chosen=np.array([4, 0]),
+        reasons=np.zeros(2, np.uint8),
     )
 
 
@@ -57,7 +70,7 @@ def test_an_unsafe_name_is_refused_not_written(tmp_path: Path) -> None:
 
 def test_scores_hold_every_pair() -> None:
     held = score_arrays(graph())
-    assert list(held) == ["names", "i", "j", "evidence", "score"]
+    assert list(held) == ["names", "i", "j", "evidence", "score", "probability"]
     assert held["names"].tolist() == ["a.jpg", "b/ü漢.jpg", "c#.png", "'d'.tif"]
     assert (held["i"] < held["j"]).all() and len(held["i"]) == 6
     assert np.isnan(held["evidence"]).tolist() == [True, False, True, True, False, True]

@@ -38,7 +38,7 @@ def test_largest_first_and_only_as_many_as_wanted(strip: Path) -> None:
     assert len(more.descriptors) == 200 and (np.diff(more.keypoints[:, 2]) <= 0).all()
     assert np.array_equal(more.keypoints[:100], some.keypoints)
     assert np.array_equal(more.descriptors[:100], some.descriptors)
-    assert some.diagonal == 800
+    assert some.searched_size == some.image_size == (640, 480)
     assert some.keypoints.dtype == np.float32 and some.descriptors.dtype == np.uint8
 
 

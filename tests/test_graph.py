@@ -47,7 +47,7 @@ def test_budget_is_kept_pairs_are_distinct_and_the_graph_is_connected(
     what: tuple[int, int, float], budget: int
 ) -> None:
     candidates, scores, evidence = case(*what)
-    chosen = select(candidates, scores, evidence, budget)
+    chosen, _ = select(candidates, scores, evidence, budget)
     assert len(chosen) == len(set(chosen.tolist())) == min(budget, len(candidates))
     every = components(candidates.photos, candidates.i, candidates.j)
     if budget >= candidates.photos - 1:
@@ -65,7 +65,7 @@ def test_two_trees_share_no_pair_where_the_budget_holds_both(what: tuple[int, in
     order = np.lexsort((np.arange(len(scores)), -scores)).tolist()
     first = kruskal(candidates, order)
     second = kruskal(candidates, [row for row in order if row not in set(first)])
-    chosen = select(candidates, scores, evidence, 2 * len(first)).tolist()
+    chosen = select(candidates, scores, evidence, 2 * len(first))[0].tolist()
     assume(2 * len(first) <= len(candidates))  # else every pair is chosen
     assert chosen[: len(first) + len(second)] == first + second
 
@@ -121,9 +121,9 @@ def test_duplicates_wait_for_what_is_not_covered() -> None:
 
 def test_the_same_choice_every_time_and_rest_by_score() -> None:
     candidates, scores, evidence = case(30, 4)
-    chosen = select(candidates, scores, evidence, 10**6)
+    chosen, _ = select(candidates, scores, evidence, 10**6)
     assert sorted(chosen.tolist()) == list(range(len(candidates)))
-    assert np.array_equal(chosen, select(candidates, scores, evidence, 10**6))
+    assert np.array_equal(chosen, select(candidates, scores, evidence, 10**6)[0])
     unverified = chosen[~np.isin(chosen, evidence.pairs)]
     tail = unverified[-50:]
     assert (np.diff(scores[tail]) <= 0).all()
@@ -132,5 +132,5 @@ def test_the_same_choice_every_time_and_rest_by_score() -> None:
 @pytest.mark.parametrize("photos", [0, 1])
 def test_nothing_to_choose(photos: int) -> None:
     candidates, scores, evidence = case(photos, 0)
-    assert select(candidates, scores, evidence, 1).shape == (0,)
+    assert select(candidates, scores, evidence, 1)[0].shape == (0,)
     assert len(components(photos, candidates.i, candidates.j)) == photos

@@ -14,23 +14,24 @@ from PIL import Image
 import mirror_sfm
 from mirror_sfm import evidence, exports, pairs
 from mirror_sfm.errors import UsageError
-from mirror_sfm.pairs import PairGraph, PairOptions, find_pairs, pair_budget
+from mirror_sfm.pairs import PairOptions, find_pairs, pair_budget
+from mirror_sfm.view_graph import ViewGraph
 
 SMALL = PairOptions(per_image=3, threads=2)
 
 
 @pytest.fixture(scope="module")
-def found(strip: Path) -> PairGraph:
+def found(strip: Path) -> ViewGraph:
     return find_pairs(strip, SMALL)
 
 
-def arrays(graph: PairGraph) -> list[bytes]:
+def arrays(graph: ViewGraph) -> list[bytes]:
     held = (graph.candidates, graph.evidence)
     inside = [getattr(part, field.name) for part in held for field in dataclasses.fields(part)]
     return [np.asarray(value).tobytes() for value in (*inside, graph.scores, graph.chosen)]
 
 
-def test_neighbours_score_highest_and_the_first_pairs_are_their_chain(found: PairGraph) -> None:
+def test_neighbours_score_highest_and_the_first_pairs_are_their_chain(found: ViewGraph) -> None:
     assert found.names == tuple(f"{k}.jpg" for k in range(8)) and not found.skipped and found.photos == 8
     apart = found.candidates.j - found.candidates.i
     assert found.scores[apart <= 2].min() > 2 * found.scores[apart > 2].max() > 0
@@ -42,23 +43,23 @@ def test_neighbours_score_highest_and_the_first_pairs_are_their_chain(found: Pai
     assert not found.components.any()
 
 
-def test_seconds_have_every_stage(found: PairGraph) -> None:
-    assert set(found.seconds) == {"listing", "decode", "features", "coarse", "verify", "diffusion", "selection"}
+def test_seconds_have_every_stage(found: ViewGraph) -> None:
+    assert set(found.seconds) == {"decode", "features", "coarse", "verify", "diffusion", "selection"}
     assert min(found.seconds.values()) >= 0
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
-def test_threads_change_nothing(strip: Path, found: PairGraph, threads: int) -> None:
+def test_threads_change_nothing(strip: Path, found: ViewGraph, threads: int) -> None:
     assert arrays(find_pairs(strip, dataclasses.replace(SMALL, threads=threads))) == arrays(found)
 
 
-def test_order_of_the_file_system_changes_nothing(strip: Path, found: PairGraph, tmp_path: Path) -> None:
+def test_order_of_the_file_system_changes_nothing(strip: Path, found: ViewGraph, tmp_path: Path) -> None:
     for name in reversed(found.names):
         shutil.copy(strip / name, tmp_path / name)
     assert arrays(find_pairs(tmp_path, SMALL)) == arrays(found)
 
 
-def test_sparse_road_gives_the_same_scores(strip: Path, found: PairGraph, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sparse_road_gives_the_same_scores(strip: Path, found: ViewGraph, monkeypatch: pytest.MonkeyPatch) -> None:
     """More photos than a dense matrix may have, every pair kept: the other solver, the same scores."""
     for module in (evidence, sys.modules["mirror_sfm.diffusion"]):
         monkeypatch.setattr(module, "DENSE_PHOTOS", 4)
@@ -136,7 +137,7 @@ def test_an_error_in_a_stage_is_raised(strip: Path, monkeypatch: pytest.MonkeyPa
     def fail(*_: object) -> None:
         raise RuntimeError("out of paper")
 
-    monkeypatch.setattr(pairs, "score_pairs", fail)
+    monkeypatch.setattr(pairs, "diffuse", fail)
     with pytest.raises(RuntimeError, match="out of paper"):
         find_pairs(strip, SMALL)
 

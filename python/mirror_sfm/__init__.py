@@ -8,12 +8,30 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mirror_sfm.errors import MirrorError
-    from mirror_sfm.pairs import PairGraph, PairOptions, find_pairs
+    from mirror_sfm.pairs import PairOptions, choose_pairs, find_pairs, score_pairs
+    from mirror_sfm.view_graph import ScoredPairs, ViewGraph
 
 __version__ = "0.1.0"
-__all__ = ["MirrorError", "PairGraph", "PairOptions", "__version__", "find_pairs"]
+__all__ = [
+    "MirrorError",
+    "PairOptions",
+    "ScoredPairs",
+    "ViewGraph",
+    "__version__",
+    "choose_pairs",
+    "find_pairs",
+    "score_pairs",
+]
 
-_HOME = {"find_pairs": "pairs", "PairOptions": "pairs", "PairGraph": "pairs", "MirrorError": "errors"}
+_HOME = {
+    "find_pairs": "pairs",
+    "score_pairs": "pairs",
+    "choose_pairs": "pairs",
+    "PairOptions": "pairs",
+    "ScoredPairs": "view_graph",
+    "ViewGraph": "view_graph",
+    "MirrorError": "errors",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -22,9 +22,7 @@ DEGREE_POWER = 0.125
 COARSE_SHARE = 0.02  # coarse scores order what nothing else orders
 
 
-def score_pairs(
-    candidates: Candidates, evidence: Evidence, threads: int, dense: bool | None = None
-) -> NDArray[np.float32]:
+def diffuse(candidates: Candidates, evidence: Evidence, threads: int, dense: bool | None = None) -> NDArray[np.float32]:
     """Final score [P] of every candidate pair, in [0, 1.02].
 
     The graph is solved as a matrix up to `DENSE_PHOTOS` photos and by a series beyond (`dense` overrides); both give

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from mirror_sfm.errors import MirrorError, UsageError
 from mirror_sfm.graph import components, select
-from mirror_sfm.pairs import PairGraph, PairOptions, find_pairs, pair_budget
+from mirror_sfm.pairs import PairOptions, pair_budget, score_pairs
 from mirror_sfm.photos import shown
+from mirror_sfm.view_graph import ScoredPairs
 
 PER_PHOTO = (5, 10, 20, 50)  # budgets to report on, pairs per photo
 LEAST_OVERLAP = 0.25  # of either photo's surface seen in the other
@@ -73,8 +74,8 @@ class Report:
     seconds: dict[str, float]
 
 
-def evaluate(scene: str | os.PathLike[str], options: PairOptions | None = None) -> tuple[Report, PairGraph]:
-    """Runs `find_pairs` on SCENE/images and compares with the labels in SCENE.
+def evaluate(scene: str | os.PathLike[str], options: PairOptions | None = None) -> tuple[Report, ScoredPairs]:
+    """Runs `score_pairs` on SCENE/images and compares with the labels in SCENE.
 
     Raises:
         UsageError: no such scene.
@@ -84,25 +85,25 @@ def evaluate(scene: str | os.PathLike[str], options: PairOptions | None = None) 
     if not (folder / "images").is_dir():
         raise UsageError(f"{shown(str(folder))} is not a scene: it has no folder images/")
     table = label_table(folder)  # before the work starts
-    graph = find_pairs(folder / "images", options)
-    labels = read_labels(table, [*graph.names, *(photo.name for photo in graph.skipped)])
-    return measure(folder.resolve().name, graph, labels), graph
+    scored = score_pairs(folder / "images", options)
+    labels = read_labels(table, [*scored.names, *(photo.name for photo in scored.skipped)])
+    return measure(folder.resolve().name, scored, labels), scored
 
 
-def measure(scene: str, graph: PairGraph, labels: Labels) -> Report:
+def measure(scene: str, scored: ScoredPairs, labels: Labels) -> Report:
     """Compares scores and choice with labels. Photos that could not be used count: their positives are missed."""
     place = {name: row for row, name in enumerate(labels.names)}
-    row = np.array([place[name] for name in graph.names], np.int64)
-    i, j = row[graph.candidates.i], row[graph.candidates.j]
+    row = np.array([place[name] for name in scored.names], np.int64)
+    i, j = row[scored.candidates.i], row[scored.candidates.j]
     scores = np.full(labels.positive.shape, -np.inf, np.float32)
-    scores[i, j] = scores[j, i] = graph.scores
+    scores[i, j] = scores[j, i] = scored.scores
     hit = labels.positive[i, j]
     every = int(labels.positive.sum()) // 2
-    by_score = np.argsort(-graph.scores, kind="stable")
+    by_score = np.argsort(-scored.scores, kind="stable")
 
     def at(per_photo: int) -> AtBudget:
         budget = pair_budget(len(labels.names), per_photo)
-        chosen = select(graph.candidates, graph.scores, graph.evidence, budget)
+        chosen, _ = select(scored.candidates, scored.scores, scored.evidence, budget)
         best, handed_out = int(hit[by_score[:budget]].sum()), int(hit[chosen].sum())
         most = max(1, min(budget, every))
         true = chosen[hit[chosen]]
@@ -124,7 +125,7 @@ def measure(scene: str, graph: PairGraph, labels: Labels) -> Report:
         mean_average_precision=mean_average_precision(scores, labels.positive),
         at=tuple(at(per_photo) for per_photo in PER_PHOTO),
         labels=labels.source,
-        seconds=graph.seconds,
+        seconds=scored.seconds,
     )
 
 

@@ -18,7 +18,8 @@ from mirror_sfm.errors import MirrorError
 from mirror_sfm.photos import shown
 
 if TYPE_CHECKING:
-    from mirror_sfm.pairs import PairGraph, PairOptions
+    from mirror_sfm.pairs import PairOptions
+    from mirror_sfm.view_graph import ViewGraph
 
 
 def unsafe_name(name: str) -> str | None:
@@ -36,7 +37,7 @@ def unsafe_name(name: str) -> str | None:
     return None
 
 
-def write_results(folder: Path, graph: PairGraph, options: PairOptions, scores: bool = True) -> None:
+def write_results(folder: Path, graph: ViewGraph, options: PairOptions, scores: bool = True) -> None:
     """Writes pairs.txt, scores.npz and summary.json, all or none. Without `scores` an older scores.npz is removed: it
     would not belong to the pairs beside it."""
     with ExitStack() as files:
@@ -48,7 +49,7 @@ def write_results(folder: Path, graph: PairGraph, options: PairOptions, scores: 
         (folder / "scores.npz").unlink(missing_ok=True)
 
 
-def pairs_text(graph: PairGraph) -> str:
+def pairs_text(graph: ViewGraph) -> str:
     """Pairs as COLMAP's matches importer and hloc read them: `name name` per line, most needed pair first.
 
     Raises:
@@ -60,25 +61,31 @@ def pairs_text(graph: PairGraph) -> str:
     return "".join(f"{first} {second}\n" for first, second in graph.pairs)
 
 
-def score_arrays(graph: PairGraph) -> dict[str, Any]:
+def score_arrays(graph: ViewGraph) -> dict[str, Any]:
     """Every scored pair, not only the chosen ones.
 
     names [N] str; i, j [P] int32, indices into names, i < j; evidence [P] float32, NaN where geometry was not examined;
-    score [P] float32.
+    score, probability [P] float32.
     """
     candidates = graph.candidates
     evidence = np.full(len(candidates), np.nan, np.float32)
     evidence[graph.evidence.pairs] = graph.evidence.weight
     names = np.array(graph.names, np.str_)
-    return {"names": names, "i": candidates.i, "j": candidates.j, "evidence": evidence, "score": graph.scores}
+    return {
+        "names": names,
+        "i": candidates.i,
+        "j": candidates.j,
+        "evidence": evidence,
+        "score": graph.scores,
+        "probability": graph.probabilities,
+    }
 
 
-def summary_text(graph: PairGraph, options: PairOptions) -> str:
+def summary_text(graph: ViewGraph, options: PairOptions) -> str:
     """What was done, which photos were left out and why, and how long each stage took, as JSON."""
     from mirror_sfm import __version__
 
-    ends = np.concatenate((graph.candidates.i[graph.chosen], graph.candidates.j[graph.chosen]))
-    degrees = np.bincount(ends, minlength=len(graph.names))
+    degrees = graph.degrees
     summary = {
         "version": __version__,
         "photos": graph.photos,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,12 +27,14 @@ class PhotoFeatures:
     Attributes:
         keypoints: [n, 4] float32: x, y (pixels of the resized photo), scale, angle (degrees).
         descriptors: [n, 128] uint8, 0..127.
-        diagonal: of the resized photo, in pixels.
+        searched_size: (width, height) of the picture they were found in, in pixels.
+        image_size: (width, height) of the photo's file, as the sensor stored it; (0, 0) where it is not known.
     """
 
     keypoints: NDArray[np.float32]
     descriptors: NDArray[np.uint8]
-    diagonal: float
+    searched_size: tuple[int, int]
+    image_size: tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,9 @@ class Features:
         keypoints: [N, n, 4] float32, as in `PhotoFeatures`.
         descriptors: [N, n, 128] uint8.
         sizes: [N] int32, features of each photo.
-        diagonals: [N] float32.
+        diagonals: [N] float32, of the pictures they were found in, in pixels.
+        image_sizes: [N, 2] int32, width and height of the photos' files as the sensor stored them; 0 0: not known.
+        scales: [N, 2] float32, pixels of the file per pixel of `keypoints`, in x and y.
     """
 
     names: tuple[str, ...]
@@ -50,17 +56,42 @@ class Features:
     descriptors: NDArray[np.uint8]
     sizes: NDArray[np.int32]
     diagonals: NDArray[np.float32]
+    image_sizes: NDArray[np.int32]
+    scales: NDArray[np.float32]
+
+    def sensor_xy(self, row: int) -> NDArray[np.float32]:
+        """Key points [sizes[row], 2] of a photo in pixels of its file, COLMAP's way: the first pixel's centre is at
+        (0.5, 0.5), and the EXIF orientation is not applied."""
+        return (self.keypoints[row, : self.sizes[row], :2] + 0.5) * self.scales[row]
+
+    def take(self, rows: NDArray[np.int64]) -> Features:
+        """Features of some of the photos."""
+        if np.array_equal(rows, np.arange(len(self.names))):
+            return self
+        arrays = {
+            field.name: getattr(self, field.name)[rows] for field in dataclasses.fields(self) if field.name != "names"
+        }
+        return Features(names=tuple(self.names[row] for row in rows), **arrays)
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What became of a list of photos: features of the usable ones, reasons for the others, and the seconds that all
-    threads together spent in decoding and in SIFT."""
+    """What a source of photos gives.
+
+    Attributes:
+        features: of the usable photos.
+        skipped: the others, each with its reason.
+        paths: files of the photos by name, where they are known.
+        photos: how many there were.
+        decode_seconds, sift_seconds: spent by all threads together.
+    """
 
     features: Features
     skipped: tuple[Skipped, ...]
-    decode_seconds: float
-    sift_seconds: float
+    paths: dict[str, Path]
+    photos: int
+    decode_seconds: float = 0.0
+    sift_seconds: float = 0.0
 
 
 def extract(picture: Picture, count: int) -> PhotoFeatures:
@@ -80,7 +111,7 @@ def extract(picture: Picture, count: int) -> PhotoFeatures:
     else:
         keypoints[:, :2] = 2 * keypoints[:, :2] + 0.5  # pixel centres are whole numbers here
         keypoints[:, 2] *= 2
-    return PhotoFeatures(keypoints, descriptors, float(np.hypot(width, height)))
+    return PhotoFeatures(keypoints, descriptors, (width, height), picture.size)
 
 
 def _sift(grey: NDArray[Any], count: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
@@ -121,6 +152,8 @@ def read_features(photos: Sequence[Photo], count: int, threads: int, progress: b
     return Reading(
         features=stack([photo.name for photo, _ in usable], [result for _, result in usable]),
         skipped=skipped,
+        paths={photo.name: photo.path for photo in photos},
+        photos=len(photos),
         decode_seconds=sum(decode for _, decode, _ in results),
         sift_seconds=sum(sift for _, _, sift in results),
     )
@@ -135,7 +168,17 @@ def stack(names: Sequence[str], photos: Sequence[PhotoFeatures]) -> Features:
         keypoints[row, : len(photo.keypoints)] = photo.keypoints
         descriptors[row, : len(photo.descriptors)] = photo.descriptors
     sizes = np.array([len(photo.descriptors) for photo in photos], np.int32)
-    return Features(tuple(names), keypoints, descriptors, sizes, np.array([p.diagonal for p in photos], np.float32))
+    searched = np.array([photo.searched_size for photo in photos], np.float64).reshape(-1, 2)
+    image_sizes = np.array([photo.image_size for photo in photos], np.int32).reshape(-1, 2)
+    return Features(
+        names=tuple(names),
+        keypoints=keypoints,
+        descriptors=descriptors,
+        sizes=sizes,
+        diagonals=np.hypot(searched[:, 0], searched[:, 1]).astype(np.float32),
+        image_sizes=image_sizes,
+        scales=np.where(image_sizes > 0, image_sizes / searched, 1.0).astype(np.float32),
+    )
 
 
 def _read(photo: Photo, count: int) -> tuple[PhotoFeatures | Skipped, float, float]:

@@ -12,11 +12,14 @@ from numpy.typing import NDArray
 
 from mirror_sfm.evidence import Candidates, Evidence
 
+REASONS = ("bridge", "second tree", "coverage", "score")  # why a pair is chosen
 WORTH_OF_NEXT = 0.5  # the c-th partner of a feature is worth 0.5^c
 
 
-def select(candidates: Candidates, scores: NDArray[np.float32], evidence: Evidence, budget: int) -> NDArray[np.int64]:
-    """Rows of `candidates` to match, in the order of choice; at most `budget`, each once.
+def select(
+    candidates: Candidates, scores: NDArray[np.float32], evidence: Evidence, budget: int
+) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+    """Rows of `candidates` to match, in the order of choice, at most `budget`, each once; and the index in `REASONS`.
 
     1. A maximum spanning tree, so that the graph is connected wherever the candidates are; a second one, disjoint from
        it, where the budget holds both: no single failed pair can then tear the model.
@@ -36,7 +39,9 @@ def select(candidates: Candidates, scores: NDArray[np.float32], evidence: Eviden
     covering = cover(candidates, scores, evidence, chosen, taken, budget - len(chosen))
     taken[covering] = True
     rest = by_score[~taken[by_score]][: budget - len(chosen) - len(covering)]
-    return np.concatenate((chosen, covering, rest))
+    bridges = min(budget, len(trees[0]))
+    lengths = (bridges, len(chosen) - bridges, len(covering), len(rest))
+    return np.concatenate((chosen, covering, rest)), np.repeat(np.arange(4, dtype=np.uint8), lengths)
 
 
 def spanning_tree(candidates: Candidates, order: NDArray[np.int64]) -> NDArray[np.int64]:

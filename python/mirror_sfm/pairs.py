@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mirror_sfm import exports
-from mirror_sfm.diffusion import score_pairs
+from mirror_sfm.calibration import probabilities
+from mirror_sfm.diffusion import diffuse
 from mirror_sfm.errors import UsageError
-from mirror_sfm.evidence import Candidates, Evidence, choose, score_coarsely, verify
-from mirror_sfm.features import read_features
-from mirror_sfm.graph import components, select
-from mirror_sfm.photos import Skipped, find_photos
+from mirror_sfm.evidence import choose, score_coarsely, verify
+from mirror_sfm.features import Reading
+from mirror_sfm.graph import select
+from mirror_sfm.photos import Skipped
+from mirror_sfm.sources import Source, as_source
 from mirror_sfm.threads import processors
+from mirror_sfm.view_graph import ScoredPairs, ViewGraph
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,7 @@ class PairOptions:
         verify: pairs per photo examined with geometry; 50 is as good as all, 20 costs 0.01 mAP.
         features: features per photo used there.
         coarse_features: features per photo used to decide which pairs deserve that.
+        any_name: keep photos whose names a list of pairs cannot carry (see `exports.unsafe_name`).
         threads: of all stages; None: every processor this process may use. The result does not depend on it.
         progress: show progress bars on stderr.
     """
@@ -38,6 +42,7 @@ class PairOptions:
     verify: int = 50
     features: int = 512
     coarse_features: int = 128
+    any_name: bool = False
     threads: int | None = None
     progress: bool = False
 
@@ -51,63 +56,30 @@ class PairOptions:
             raise UsageError(f"features must be at most 32768, got {self.features}")
 
 
-@dataclass(frozen=True)
-class PairGraph:
-    """The result.
-
-    Attributes:
-        names: of the N usable photos, sorted.
-        skipped: the other photos, each with its reason.
-        candidates: every scored pair, as indices into `names`.
-        evidence: geometry of the verified ones.
-        scores: [P] float32, final score of every candidate.
-        chosen: [B] rows of `candidates` to match, most needed first.
-        photos: how many photo files there were.
-        seconds: wall time by stage.
-    """
-
-    names: tuple[str, ...]
-    skipped: tuple[Skipped, ...]
-    candidates: Candidates
-    evidence: Evidence
-    scores: NDArray[np.float32]
-    chosen: NDArray[np.int64]
-    photos: int
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @property
-    def pairs(self) -> list[tuple[str, str]]:
-        """The chosen pairs by name."""
-        rows = zip(self.candidates.i[self.chosen].tolist(), self.candidates.j[self.chosen].tolist(), strict=True)
-        return [(self.names[i], self.names[j]) for i, j in rows]
-
-    @property
-    def components(self) -> NDArray[np.int32]:
-        """[N] label of the connected component of each photo under the chosen pairs."""
-        return components(len(self.names), self.candidates.i[self.chosen], self.candidates.j[self.chosen])
-
-
-def find_pairs(images: str | os.PathLike[str], options: PairOptions | None = None) -> PairGraph:
-    """Finds the pairs of photos worth matching.
+def find_pairs(source: str | os.PathLike[str] | Source, options: PairOptions | None = None) -> ViewGraph:
+    """Finds the pairs of photos worth matching: `score_pairs`, then `choose_pairs`.
 
     Args:
-        images: folder of photos; folders inside it count too.
+        source: folder of photos (folders inside it count too), or anything in `mirror_sfm.sources`.
         options: see `PairOptions`.
 
     Raises:
-        UsageError: the folder cannot be read. Photos that cannot be used never raise: they are in `skipped`.
+        UsageError: the source cannot be read. Photos that cannot be used never raise: they are in `skipped`.
     """
+    options = options or PairOptions()
+    return choose_pairs(score_pairs(source, options), options)
+
+
+def score_pairs(source: str | os.PathLike[str] | Source, options: PairOptions | None = None) -> ScoredPairs:
+    """Scores the pairs of a collection without choosing any. Arguments and errors as in `find_pairs`."""
     options = options or PairOptions()
     threads = options.threads or processors()
     clock = _Clock()
 
-    with clock.stage("listing"):
-        photos = find_photos(images)
-        refused = [Skipped(photo.name, reason) for photo in photos if (reason := exports.unsafe_name(photo.name))]
-        refused_names = {photo.name for photo in refused}
     with clock.stage("features"):
-        readable = [photo for photo in photos if photo.name not in refused_names]
-        reading = read_features(readable, options.features, threads, options.progress)
+        reading = as_source(source).read(options.features, threads, options.progress)
+        if not options.any_name:
+            reading = _with_safe_names(reading)
         features = reading.features
     clock.split("features", "decode", reading.decode_seconds, reading.sift_seconds)
     with clock.stage("coarse"):
@@ -115,17 +87,47 @@ def find_pairs(images: str | os.PathLike[str], options: PairOptions | None = Non
     with clock.stage("verify"):
         evidence = verify(features, candidates, choose(candidates, options.verify), threads, options.progress)
     with clock.stage("diffusion"):
-        scores = score_pairs(candidates, evidence, threads)
-    with clock.stage("selection"):
-        chosen = select(candidates, scores, evidence, pair_budget(len(features.names), options.per_image))
+        scores = diffuse(candidates, evidence, threads)
+    return ScoredPairs(
+        features=features,
+        skipped=reading.skipped,
+        paths=reading.paths,
+        photos=reading.photos,
+        candidates=candidates,
+        evidence=evidence,
+        witnesses={},
+        scores=scores,
+        probabilities=probabilities(candidates, evidence, scores),
+        seconds=clock.seconds,
+    )
 
-    skipped = tuple(sorted((*refused, *reading.skipped), key=lambda photo: photo.name))
-    return PairGraph(features.names, skipped, candidates, evidence, scores, chosen, len(photos), clock.seconds)
+
+def choose_pairs(scored: ScoredPairs, options: PairOptions | None = None) -> ViewGraph:
+    """Chooses pairs for matching. Cheap beside scoring, so that budgets can be compared."""
+    options = options or PairOptions()
+    clock = _Clock()
+    with clock.stage("selection"):
+        budget = pair_budget(len(scored.names), options.per_image)
+        chosen, reasons = select(scored.candidates, scored.scores, scored.evidence, budget)
+    fields = {field.name: getattr(scored, field.name) for field in dataclasses.fields(ScoredPairs)}
+    return ViewGraph(**fields | {"seconds": scored.seconds | clock.seconds}, chosen=chosen, reasons=reasons)
 
 
 def pair_budget(photos: int, per_image: int) -> int:
     """N k / 2 pairs give every photo k partners on average; a single pair where that rounds to none."""
     return max(1, photos * per_image // 2)
+
+
+def _with_safe_names(reading: Reading) -> Reading:
+    """Leaves out photos whose names a list of pairs cannot carry."""
+    names = reading.features.names
+    reasons = {name: reason for name in names if (reason := exports.unsafe_name(name))}
+    known = [
+        dataclasses.replace(photo, reason=exports.unsafe_name(photo.name) or photo.reason) for photo in reading.skipped
+    ]
+    skipped = sorted((*known, *(Skipped(name, reason) for name, reason in reasons.items())), key=lambda p: p.name)
+    kept = np.array([row for row, name in enumerate(names) if name not in reasons], np.int64)
+    return dataclasses.replace(reading, features=reading.features.take(kept), skipped=tuple(skipped))
 
 
 class _Clock:

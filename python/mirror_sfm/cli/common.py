@@ -1,0 +1,76 @@
+"""What all commands share: options, one-line errors, names safe to print."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Optional
+
+import typer
+
+from mirror_sfm.errors import MirrorError, UsageError
+
+if TYPE_CHECKING:
+    from mirror_sfm.pairs import PairOptions
+    from mirror_sfm.photos import Skipped
+
+# Optional[...] and not `| None`: typer evaluates these at run time.
+PerImage = Annotated[int, typer.Option("--per-image", min=1, help="Pairs per photo: N photos get N x this / 2 pairs.")]
+Verify = Annotated[int, typer.Option("--verify", min=1, help="Pairs per photo examined with geometry.")]
+FeatureCount = Annotated[int, typer.Option("--features", min=2, max=32768, help="Features per photo used for that.")]
+CoarseCount = Annotated[
+    int, typer.Option("--coarse-features", min=2, max=32768, help="Features per photo used to find those pairs.")
+]
+Threads = Annotated[Optional[int], typer.Option("--threads", min=1, help="Default: every processor.")]  # noqa: UP045
+
+
+def pair_options(**values: Any) -> PairOptions:
+    """Options of the job, with progress where somebody can see it."""
+    from mirror_sfm.pairs import PairOptions
+
+    return PairOptions(progress=sys.stderr.isatty(), **values)
+
+
+def make_folder(folder: Path) -> None:
+    """Before the work, not after it: an hour of matching should not end at a folder that cannot be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"cannot make the folder {shown(folder)}: {error.strerror}") from error
+    if not os.access(folder, os.W_OK):
+        raise UsageError(f"cannot write into the folder {shown(folder)}")
+
+
+def tell_skipped(skipped: Iterable[Skipped]) -> None:
+    """A line per photo that was left out."""
+    for photo in skipped:
+        typer.echo(f"skipped {shown(photo.name)}: {photo.reason}", err=True)
+
+
+def shown(name: Path | str) -> str:
+    """A name on one line of valid UTF-8."""
+    from mirror_sfm.photos import shown as one_line
+
+    return one_line(str(name))
+
+
+@contextmanager
+def errors_in_one_line() -> Iterator[None]:
+    """What a user can cause ends as one line on stderr and an exit code."""
+    import warnings
+
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # damage that matters is reported with the photo
+    try:
+        yield
+    except MirrorError as error:
+        typer.echo(f"mirror-sfm: {error}", err=True)
+        raise typer.Exit(error.exit_code) from None
+    except OSError as error:
+        typer.echo(f"mirror-sfm: {error.strerror}: {shown(error.filename or '')}", err=True)
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        typer.echo("mirror-sfm: interrupted; no partial file was left", err=True)
+        raise typer.Exit(130) from None
