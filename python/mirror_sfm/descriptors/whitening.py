@@ -1,0 +1,181 @@
+"""PCA-whitening: directions that many regions share lose weight, so that what is special about a region decides.
+
+    y = L2( Lambda_d^(-1/2) U_d^T (x - mu) )        x: L2-normalised; covariance = U Lambda U^T, divided by n - 1
+
+Jegou, Chum, *Negative Evidences and Co-occurrences in Image Retrieval*, ECCV 2012. A small collection overrates the
+largest and underrates the smallest eigenvalues, and dividing by the square root of the latter amplifies noise. Hence
+the covariance is drawn towards the identity before it is inverted, the more, the fewer photos it comes from: the
+oracle-approximating shrinkage of Chen, Wiesel, Eldar, Hero, *Shrinkage Algorithms for MMSE Covariance Estimation*,
+IEEE Trans. Signal Processing 2010, Eq. 23. It moves eigenvalues only, not directions.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from mirror_sfm.descriptors.arguments import expect_count, expect_finite, expect_shape, fail
+from mirror_sfm.descriptors.covariance import BLOCK, Moments
+from mirror_sfm.errors import MirrorError
+
+SMALLEST = 1e-9  # eigenvalues are at least this share of the largest
+TINY = 1e-12  # norms are at least this: a zero vector stays zero
+
+Array = TypeVar("Array")  # a NumPy array or a torch tensor
+
+
+def unit(vectors: Array) -> Array:
+    """v / max(|v|, 1e-12) along the last dimension; array or tensor, its type kept."""
+    if isinstance(vectors, np.ndarray):
+        return vectors / np.maximum(np.sqrt((vectors * vectors).sum(axis=-1, keepdims=True)), TINY)
+    return vectors / vectors.norm(dim=-1, keepdim=True).clamp_min(TINY)  # type: ignore[attr-defined]
+
+
+@dataclass(frozen=True, eq=False)
+class Whitening:
+    """y = L2(projection (L2(x) - mean)): what every whitening is once it is fitted."""
+
+    mean: NDArray[np.float64]  # [C]
+    projection: NDArray[np.float64]  # [d, C]
+
+    def apply(self, vectors: Array) -> Array:
+        """Whitens vectors [..., C] -> unit vectors [..., d] of the same kind, type and device; differentiable in torch.
+
+        Arrays are computed in float64; float16 and bfloat16 tensors in float32.
+
+        Raises:
+            ValueError: vectors of another length than those it was fitted on.
+        """
+        shape = tuple(vectors.shape)  # type: ignore[attr-defined]
+        if not shape or shape[-1] != len(self.mean):
+            fail("whitening", "vectors", f"[..., {len(self.mean)}]", list(shape))
+        if isinstance(vectors, np.ndarray):
+            centred = unit(vectors.astype(np.float64)) - self.mean
+            return unit(centred @ self.projection.T).astype(np.result_type(vectors.dtype, np.float32))
+        x: Any = vectors
+        working = x.float() if x.element_size() < 4 else x
+        mean, projection = (working.new_tensor(part) for part in (self.mean, self.projection))
+        return unit((unit(working) - mean) @ projection.T).to(x.dtype)
+
+    def save(self, path: str | Path) -> None:
+        """Writes an .npz file that `load` reads."""
+        with open(path, "wb") as file:
+            np.savez(file, kind=type(self).__name__, **vars(self))
+
+    @classmethod
+    def load(cls, path: str | Path) -> Whitening:
+        """Reads what `save` wrote.
+
+        Raises:
+            MirrorError: no such file, or not a whitening of this kind.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                parts = {name: file[name] for name in file.files}
+        except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+            raise MirrorError(f"{path}: cannot be read as a whitening ({error}): fit and save it again") from error
+        kind = parts.pop("kind", None)
+        if str(kind) != cls.__name__ or parts.keys() != cls.__dataclass_fields__.keys():
+            raise MirrorError(f"{path}: holds no {cls.__name__}: fit and save it again")
+        mean, projection = parts["mean"], parts["projection"]
+        if mean.ndim != 1 or projection.ndim != 2 or projection.shape[1] != len(mean):
+            raise MirrorError(f"{path}: mean {mean.shape} and projection {projection.shape} do not fit together")
+        if any(part.dtype != np.float64 or not np.isfinite(part).all() for part in (mean, projection)):
+            raise MirrorError(f"{path}: holds other things than finite float64 numbers: fit and save it again")
+        return cls(**{name: part if part.ndim else part.item() for name, part in parts.items()})
+
+
+@dataclass(frozen=True, eq=False)
+class PcaWhitening(Whitening):
+    """PCA-whitening; `projection` = components / sqrt(eigenvalues)."""
+
+    components: NDArray[np.float64]  # [d, C] unit rows, most variance first; largest entry of each is positive
+    eigenvalues: NDArray[np.float64]  # [d], after shrinkage and clamping
+    shrinkage: float  # share of the identity, 0..1
+    photos: int  # independent samples it was fitted on
+
+    @classmethod
+    def fit(
+        cls,
+        vectors: ArrayLike | Iterable[ArrayLike],
+        dim: int | None = None,
+        shrinkage: float | Literal["auto"] = "auto",
+    ) -> PcaWhitening:
+        """Fits on vectors of any scale; each is L2-normalised first, zero vectors are left out.
+
+        Args:
+            vectors: [M, C], every row an independent sample; or [N, R, C], R regions of each of N photos, which count
+                as N samples for the shrinkage; or an iterable of such blocks, read once. The result does not depend
+                on their order or division.
+            dim: vectors are reduced to this many; None: as many as they have. Directions that the samples do not span
+                are left out, so the result may be shorter; none is, with dim=None and shrinkage > 0.
+            shrinkage: "auto", or the share of the identity: 0 for plain PCA-whitening, 1 for PCA without whitening.
+
+        Raises:
+            ValueError: fewer than two vectors, all the same, NaN, or a wrong shape.
+        """
+        if dim is not None:
+            expect_count("PcaWhitening", "dim", dim)
+        if shrinkage != "auto" and (isinstance(shrinkage, str) or not 0 <= shrinkage <= 1):
+            fail("PcaWhitening", "shrinkage", '"auto" or 0..1', shrinkage)
+        moments, photos = _moments(vectors)
+        if moments is None or moments.rows < 2:
+            fail("PcaWhitening", "vectors", "at least 2 that are not zero", 0 if moments is None else moments.rows)
+        eigenvalues, directions = _eigen(moments.covariance())
+        rank = int((eigenvalues > SMALLEST * eigenvalues[0]).sum())
+        if eigenvalues[0] < TINY:
+            fail("PcaWhitening", "vectors", "vectors that differ", "the same vector again and again")
+        rho = oas(eigenvalues, photos) if shrinkage == "auto" else float(shrinkage)
+        shrunk = (1 - rho) * eigenvalues + rho * eigenvalues.mean()
+        kept = rank if dim is not None or rho == 0 else len(eigenvalues)
+        kept = min(kept, dim or kept)
+        shrunk = np.maximum(shrunk, SMALLEST * shrunk[0])[:kept]
+        components = np.ascontiguousarray(directions[:, :kept].T)
+        projection = components / np.sqrt(shrunk)[:, None]
+        return cls(moments.mean(), projection, components, shrunk, rho, photos)
+
+
+def oas(eigenvalues: NDArray[np.float64], samples: int) -> float:
+    """Share of the identity by the oracle-approximating shrinkage, 0..1, from all C eigenvalues (Chen et al., Eq. 23).
+
+    With t = trace(S), q = trace(S^2): ((1 - 2/C) q + t^2) / ((n + 1 - 2/C) (q - t^2 / C)).
+    """
+    channels = len(eigenvalues)
+    square_of_trace, trace_of_square = eigenvalues.sum() ** 2, (eigenvalues**2).sum()
+    above = (1 - 2 / channels) * trace_of_square + square_of_trace
+    below = (samples + 1 - 2 / channels) * (trace_of_square - square_of_trace / channels)
+    return 1.0 if above >= below else float(above / below)
+
+
+def _moments(vectors: ArrayLike | Iterable[ArrayLike]) -> tuple[Moments | None, int]:
+    moments, photos = None, 0
+    for block in [vectors] if hasattr(vectors, "shape") else vectors:  # type: ignore[union-attr]
+        block = np.asarray(block)
+        if block.ndim not in (2, 3):
+            fail("PcaWhitening", "vectors", "[M, C] or [N, R, C], or blocks of them", list(block.shape))
+        channels = block.shape[-1]
+        if moments is None:
+            moments = Moments(channels)
+        expect_shape("PcaWhitening", "vectors", block.reshape(-1, channels), "M", moments.channels)
+        photos += len(block)
+        rows = block.reshape(-1, channels)
+        for start in range(0, len(rows), BLOCK):
+            part = rows[start : start + BLOCK].astype(np.float64)
+            expect_finite("PcaWhitening", "vectors", part)
+            moments.add(unit(part[part.any(axis=1)]))
+    return moments, photos
+
+
+def _eigen(covariance: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Eigenvalues [C], largest first, none below zero, and eigenvectors [C, C] as columns with a definite sign."""
+    values, vectors = np.linalg.eigh(covariance)
+    values, vectors = np.maximum(values[::-1], 0), vectors[:, ::-1]
+    largest = np.abs(vectors).argmax(axis=0)
+    signs = np.where(vectors[largest, np.arange(len(values))] < 0, -1.0, 1.0)
+    return values, vectors * signs

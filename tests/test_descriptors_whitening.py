@@ -1,0 +1,202 @@
+"""PCA-whitening: golden numbers, an independent implementation, what must not change it, and shrinkage."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mirror_sfm.descriptors.covariance import Moments
+from mirror_sfm.descriptors.whitening import PcaWhitening, Whitening, oas, unit
+from mirror_sfm.errors import MirrorError
+
+GOLDEN = json.loads((Path(__file__).parent / "golden" / "golden.json").read_text())
+
+
+def golden(case: str) -> tuple[dict, dict]:
+    return GOLDEN[case]["inputs"], {k: np.array(v) for k, v in GOLDEN[case]["expected"].items() if k != "gram"}
+
+
+def vectors(count: int, channels: int, seed: int = 0, decay: float = 0.7) -> np.ndarray:
+    """Non-negative, a few directions stronger than the others, as pooled activations are."""
+    rng = np.random.default_rng(seed)
+    return np.abs(rng.normal(size=(count, channels)) * decay ** np.arange(channels) + 0.3)
+
+
+def test_golden() -> None:
+    given_, expected = golden("pca_whitening")
+    x = np.array(given_["X"])
+    pca = PcaWhitening.fit(x, dim=given_["dim"], shrinkage=0)
+    whitened = pca.apply(x)
+    for got, name in (
+        (pca.mean, "mean"),
+        (pca.components, "components_as_rows"),
+        (whitened, "whitened_unit"),
+        (whitened @ whitened.T, "gram_sign_free"),
+        ((unit(x) - pca.mean) @ pca.projection.T, "whitened"),
+    ):
+        np.testing.assert_allclose(got, expected[name], rtol=0, atol=1e-9, err_msg=name)
+    np.testing.assert_allclose(pca.eigenvalues, expected["eigenvalues"][:2], rtol=0, atol=1e-9)
+    np.testing.assert_allclose(pca.apply(x.astype(np.float32)), expected["whitened_unit"], rtol=0, atol=1e-5)
+
+
+def test_torch_gives_the_same_and_a_gradient() -> None:
+    torch = pytest.importorskip("torch")
+    given_, expected = golden("pca_whitening")
+    x = torch.tensor(given_["X"], dtype=torch.float64, requires_grad=True)
+    pca = PcaWhitening.fit(x.detach().numpy(), dim=2, shrinkage=0)
+    np.testing.assert_allclose(pca.apply(x).detach(), expected["whitened_unit"], rtol=0, atol=1e-9)
+    single = pca.apply(x.detach().float())
+    assert single.dtype == torch.float32
+    np.testing.assert_allclose(single, expected["whitened_unit"], rtol=0, atol=1e-5)
+    assert pca.apply(x.detach().bfloat16()).dtype == torch.bfloat16
+    assert torch.autograd.gradcheck(pca.apply, (x,))
+
+
+def test_scikit_learn_gives_the_same() -> None:
+    decomposition = pytest.importorskip("sklearn.decomposition")
+    x = unit(vectors(200, 12))
+    sklearn = decomposition.PCA(8, whiten=True, svd_solver="full").fit(x)
+    ours = PcaWhitening.fit(x, dim=8, shrinkage=0)
+    signs = np.sign((ours.components * sklearn.components_).sum(axis=1))
+    np.testing.assert_allclose(ours.eigenvalues, sklearn.explained_variance_, rtol=1e-9)
+    np.testing.assert_allclose(ours.components, sklearn.components_ * signs[:, None], atol=1e-9)
+    np.testing.assert_allclose(ours.apply(x), unit(sklearn.transform(x)) * signs, atol=1e-9)
+
+
+def test_oracle_approximating_shrinkage_of_scikit_learn() -> None:
+    covariance = pytest.importorskip("sklearn.covariance")
+    x = vectors(40, 12)
+    x -= x.mean(axis=0)
+    _, theirs = covariance.oas(x, assume_centered=True)
+    eigenvalues = np.linalg.eigvalsh(x.T @ x / 40)
+    # They leave out the 2 / C of Eq. 23; without it the formulas are the same.
+    t, q = eigenvalues.sum() ** 2, (eigenvalues**2).sum()
+    assert theirs == pytest.approx((q + t) / (41 * (q - t / 12)), rel=1e-9)
+    assert oas(eigenvalues, 40) == pytest.approx(theirs, rel=0.2)
+
+
+@given(st.integers(2, 60), st.integers(1, 9), st.integers(0, 1000))
+@settings(max_examples=60, deadline=None)
+def test_covariance_is_exact(count: int, channels: int, seed: int) -> None:
+    x = unit(np.random.default_rng(seed).normal(size=(count, channels)))
+    moments = Moments(channels)
+    moments.add(x)
+    np.testing.assert_allclose(moments.covariance(), np.cov(x.T).reshape(channels, channels), atol=1e-11)
+    np.testing.assert_allclose(moments.mean(), x.mean(axis=0), atol=1e-12)
+
+
+def same_bits(a: Whitening, b: Whitening) -> bool:
+    return all(np.asarray(x).tobytes() == np.asarray(y).tobytes() for x, y in zip(*map(dict.values, map(vars, (a, b)))))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_order_and_chunks_change_no_bit(dtype: type) -> None:
+    x = vectors(9000, 16).astype(dtype).reshape(1800, 5, 16)
+    whole = PcaWhitening.fit(x, dim=8)
+    order = np.random.default_rng(1).permutation(1800)
+    assert same_bits(whole, PcaWhitening.fit(x[order], dim=8))
+    assert same_bits(whole, PcaWhitening.fit([x[:7], x[7:5], x[7:1000], x[1000:]], dim=8))
+    assert same_bits(whole, PcaWhitening.fit((photo[None] for photo in x), dim=8))
+    assert same_bits(whole, PcaWhitening.fit(np.asfortranarray(x), dim=8))
+
+
+def test_whitens() -> None:
+    x = vectors(4000, 10)
+    pca = PcaWhitening.fit(x, shrinkage=0)
+    plain = (unit(x) - pca.mean) @ pca.projection.T
+    np.testing.assert_allclose(np.cov(plain.T), np.eye(10), atol=1e-8)
+    np.testing.assert_allclose(np.linalg.norm(pca.apply(x), axis=1), 1, atol=1e-12)
+    assert np.array_equal(pca.apply(x * 7.5), pca.apply(x * 7.5))
+    np.testing.assert_allclose(pca.apply(x * 7.5), pca.apply(x), atol=1e-12)  # the scale of a vector says nothing
+
+
+def test_shrinkage_falls_with_the_number_of_photos() -> None:
+    x = vectors(4000, 20)
+    shares = [PcaWhitening.fit(x[:n]).shrinkage for n in (5, 20, 100, 1000, 4000)]
+    assert shares == sorted(shares, reverse=True) and shares[-1] < 0.01 < shares[0] <= 1
+    regions = x.reshape(-1, 10, 20)
+    assert PcaWhitening.fit(regions).photos == 400
+    assert PcaWhitening.fit(regions).shrinkage > PcaWhitening.fit(x).shrinkage  # regions of a photo resemble each other
+
+
+def test_full_shrinkage_only_centres_and_turns() -> None:
+    x = vectors(50, 6)
+    got = PcaWhitening.fit(x, shrinkage=1).apply(x)
+    centred = unit(unit(x) - unit(x).mean(axis=0))
+    np.testing.assert_allclose(got @ got.T, centred @ centred.T, atol=1e-12)
+
+
+def test_fewer_samples_than_channels() -> None:
+    x = vectors(6, 20)
+    plain = PcaWhitening.fit(x, dim=10, shrinkage=0)
+    assert plain.apply(x).shape == (6, 5)  # six points span five directions
+    assert PcaWhitening.fit(x, dim=10).apply(x).shape == (6, 5)
+    whole = PcaWhitening.fit(x)
+    assert whole.apply(x).shape == (6, 20) and 0 < whole.shrinkage <= 1
+    others = whole.apply(vectors(30, 20, seed=5))
+    assert np.isfinite(others).all()
+    assert np.abs(others @ others.T).max() <= 1 + 1e-9
+
+
+def test_zero_vectors() -> None:
+    x = vectors(30, 5)
+    x[4] = 0
+    pca = PcaWhitening.fit(x)
+    assert same_bits(pca, PcaWhitening.fit(list(x[:, None]))) and not np.isnan(pca.apply(x)).any()
+
+
+def test_file(tmp_path: Path) -> None:
+    x = vectors(30, 5)
+    pca = PcaWhitening.fit(x, dim=3)
+    pca.save(tmp_path / "pca.npz")
+    assert same_bits(pca, PcaWhitening.load(tmp_path / "pca.npz"))
+    assert isinstance(PcaWhitening.load(tmp_path / "pca.npz").photos, int)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"\x93NUMPY", b"x" * 1000])
+def test_damaged_file(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "w.npz").write_bytes(content)
+    with pytest.raises(MirrorError, match=r"w\.npz.*fit and save it again"):
+        PcaWhitening.load(tmp_path / "w.npz")
+
+
+def test_foreign_file(tmp_path: Path) -> None:
+    with pytest.raises(MirrorError, match="none.npz"):
+        PcaWhitening.load(tmp_path / "none.npz")
+    for name, parts in {
+        "other": {"a": np.zeros(3)},
+        "pickle": {"kind": np.array([object()])},
+        "shape": vars(PcaWhitening.fit(vectors(9, 3))) | {"kind": "PcaWhitening", "mean": np.zeros(4)},
+        "nan": vars(PcaWhitening.fit(vectors(9, 3))) | {"kind": "PcaWhitening", "mean": np.full(3, np.nan)},
+    }.items():
+        np.savez(tmp_path / f"{name}.npz", **parts)
+        with pytest.raises(MirrorError, match=f"{name}.npz: "):
+            PcaWhitening.load(tmp_path / f"{name}.npz")
+
+
+@pytest.mark.parametrize(
+    ("vectors", "options", "message"),
+    [
+        (np.zeros(3), {}, r"vectors: expected \[M, C\] or"),
+        (np.ones((1, 3)), {}, "vectors: expected at least 2"),
+        (np.ones((9, 3)), {}, "vectors: expected vectors that differ"),
+        (np.zeros((9, 3)), {}, "vectors: expected at least 2 that are not zero, got 0"),
+        (np.full((9, 3), np.nan), {}, "vectors: expected finite numbers"),
+        ([np.ones((2, 3)), np.ones((2, 4))], {}, r"vectors: expected \[M, 3\], got \[2, 4\]"),
+        ([], {}, "vectors: expected at least 2"),
+        (np.eye(3), {"dim": 0}, "dim: expected an integer >= 1"),
+        (np.eye(3), {"shrinkage": 1.5}, "shrinkage: expected"),
+        (np.eye(3), {"shrinkage": "some"}, "shrinkage: expected"),
+    ],
+)
+def test_wrong_arguments(vectors: np.ndarray, options: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=f"^PcaWhitening: {message}"):
+        PcaWhitening.fit(vectors, **options)
+
+
+def test_wrong_length() -> None:
+    with pytest.raises(ValueError, match=r"^whitening: vectors: expected \[..., 3\], got \[2, 4\]"):
+        PcaWhitening.fit(vectors(9, 3)).apply(np.ones((2, 4)))
