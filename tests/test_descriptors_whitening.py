@@ -89,7 +89,7 @@ def test_covariance_is_exact(count: int, channels: int, seed: int) -> None:
 
 
 def same_bits(a: Whitening, b: Whitening) -> bool:
-    return all(np.asarray(x).tobytes() == np.asarray(y).tobytes() for x, y in zip(*map(dict.values, map(vars, (a, b)))))
+    return all(np.asarray(x).tobytes() == np.asarray(y).tobytes() for x, y in zip(vars(a).values(), vars(b).values(), strict=True))
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -164,7 +164,7 @@ def test_damaged_file(tmp_path: Path, content: bytes) -> None:
 
 
 def test_foreign_file(tmp_path: Path) -> None:
-    with pytest.raises(MirrorError, match="none.npz"):
+    with pytest.raises(MirrorError, match=r"none\.npz"):
         PcaWhitening.load(tmp_path / "none.npz")
     for name, parts in {
         "other": {"a": np.zeros(3)},
