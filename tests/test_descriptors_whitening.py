@@ -89,7 +89,8 @@ def test_covariance_is_exact(count: int, channels: int, seed: int) -> None:
 
 
 def same_bits(a: Whitening, b: Whitening) -> bool:
-    return all(np.asarray(x).tobytes() == np.asarray(y).tobytes() for x, y in zip(vars(a).values(), vars(b).values(), strict=True))
+    fields = zip(vars(a).values(), vars(b).values(), strict=True)
+    return all(np.asarray(x).tobytes() == np.asarray(y).tobytes() for x, y in fields)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
