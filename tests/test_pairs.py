@@ -44,7 +44,7 @@ def test_neighbours_score_highest_and_the_first_pairs_are_their_chain(found: Vie
 
 
 def test_seconds_have_every_stage(found: ViewGraph) -> None:
-    assert set(found.seconds) == {"decode", "features", "coarse", "verify", "diffusion", "selection"}
+    assert set(found.seconds) == {"decode", "features", "coarse", "verify", "diffusion", "priors", "selection"}
     assert min(found.seconds.values()) >= 0
 
 

@@ -27,8 +27,8 @@ def photo(path: Path, gps: dict | None = None, exif: dict | None = None) -> Path
 
 def at(latitude: float, longitude: float) -> dict:
     def parts(value: float) -> tuple[float, float, float]:
-        value = abs(value)
-        return float(int(value)), float(int(value % 1 * 60)), value * 60 % 1 * 60
+        minutes, seconds = divmod(round(abs(value) * 3600, 4), 60)
+        return *map(float, divmod(minutes, 60)), seconds
 
     return {
         1: "N" if latitude >= 0 else "S",

@@ -5,20 +5,23 @@ from __future__ import annotations
 import dataclasses
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mirror_sfm import exports
 from mirror_sfm.calibration import probabilities
 from mirror_sfm.diffusion import diffuse
 from mirror_sfm.errors import UsageError
-from mirror_sfm.evidence import choose, score_coarsely, verify
+from mirror_sfm.evidence import Candidates, Evidence, choose, score_coarsely, verify
 from mirror_sfm.features import Reading
 from mirror_sfm.graph import select
 from mirror_sfm.photos import Skipped
+from mirror_sfm.priors import PRIORS, distances, prior_factor, read_circumstances
 from mirror_sfm.sources import Source, as_source
 from mirror_sfm.threads import processors
 from mirror_sfm.view_graph import ScoredPairs, ViewGraph
@@ -33,6 +36,9 @@ class PairOptions:
         verify: pairs per photo examined with geometry; 50 is as good as all, 20 costs 0.01 mAP.
         features: features per photo used there.
         coarse_features: features per photo used to decide which pairs deserve that.
+        priors: which of "gps", "time", "order" to hear; None: positions, where the photos or `gps` have them. Times and
+            file order help some collections and mislead others, so they have to be asked for.
+        gps: CSV with positions, in place of those in the photos (see `priors.read_circumstances`).
         any_name: keep photos whose names a list of pairs cannot carry (see `exports.unsafe_name`).
         threads: of all stages; None: every processor this process may use. The result does not depend on it.
         progress: show progress bars on stderr.
@@ -42,6 +48,8 @@ class PairOptions:
     verify: int = 50
     features: int = 512
     coarse_features: int = 128
+    priors: tuple[str, ...] | None = None
+    gps: str | os.PathLike[str] | None = None
     any_name: bool = False
     threads: int | None = None
     progress: bool = False
@@ -54,6 +62,9 @@ class PairOptions:
                 raise UsageError(f"{name} must be at least {least}, got {value}")
         if self.features > 32768:
             raise UsageError(f"features must be at most 32768, got {self.features}")
+        for prior in self.priors or ():
+            if prior not in PRIORS:
+                raise UsageError(f"prior must be one of {', '.join(PRIORS)}, got {prior}")
 
 
 def find_pairs(source: str | os.PathLike[str] | Source, options: PairOptions | None = None) -> ViewGraph:
@@ -88,6 +99,11 @@ def score_pairs(source: str | os.PathLike[str] | Source, options: PairOptions | 
         evidence = verify(features, candidates, choose(candidates, options.verify), threads, options.progress)
     with clock.stage("diffusion"):
         scores = diffuse(candidates, evidence, threads)
+        chance = probabilities(candidates, evidence, scores)
+    with clock.stage("priors"):
+        witnesses = _heard(features.names, reading.paths, candidates, evidence, options)
+        for factor in witnesses.values():
+            scores, chance = scores * factor, chance * factor
     return ScoredPairs(
         features=features,
         skipped=reading.skipped,
@@ -95,9 +111,9 @@ def score_pairs(source: str | os.PathLike[str] | Source, options: PairOptions | 
         photos=reading.photos,
         candidates=candidates,
         evidence=evidence,
-        witnesses={},
+        witnesses=witnesses,
         scores=scores,
-        probabilities=probabilities(candidates, evidence, scores),
+        probabilities=chance,
         seconds=clock.seconds,
     )
 
@@ -116,6 +132,20 @@ def choose_pairs(scored: ScoredPairs, options: PairOptions | None = None) -> Vie
 def pair_budget(photos: int, per_image: int) -> int:
     """N k / 2 pairs give every photo k partners on average; a single pair where that rounds to none."""
     return max(1, photos * per_image // 2)
+
+
+def _heard(
+    names: Sequence[str], paths: Mapping[str, Path], candidates: Candidates, evidence: Evidence, options: PairOptions
+) -> dict[str, NDArray[np.float32]]:
+    """What each prior that knows something multiplies the scores by."""
+    wanted = ("gps",) if options.priors is None else options.priors
+    if not wanted:
+        return {}
+    where = read_circumstances(names, paths, options.gps)
+    apart = {prior: distances(where, prior, candidates) for prior in PRIORS if prior in wanted}
+    return {
+        prior: prior_factor(candidates, evidence, far) for prior, metres in apart.items() if np.isfinite(metres).any()
+    }
 
 
 def _with_safe_names(reading: Reading) -> Reading:

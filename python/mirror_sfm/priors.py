@@ -259,7 +259,7 @@ def _columns(path: Path, header: list[str]) -> tuple[int, int, int, bool]:
     if name is not None and x is not None and y is not None:
         return name, x, y, False
     raise MirrorError(
-        f"{shown(str(path))}: expected the columns name, latitude, longitude or name, x, y in the first line, got {header}"
+        f"{shown(str(path))}: expected the columns name, latitude, longitude or name, x, y in line 1, got {header}"
     )
 
 
