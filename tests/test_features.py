@@ -9,8 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from mirror_sfm.features import extract, read_features, seven_bits, stack
-from mirror_sfm.photos import Photo, find_photos, read_picture
+from mirror_sfm.features import extract, seven_bits, stack
+from mirror_sfm.folder import find_photos
+from mirror_sfm.photos import Photo, read_picture
+from mirror_sfm.reading import read_features
 from mirror_sfm.threads import parallel
 
 FIELDS = ("keypoints", "descriptors", "sizes", "diagonals")

@@ -12,7 +12,8 @@ from PIL import Image
 
 from mirror_sfm import photos
 from mirror_sfm.errors import UsageError
-from mirror_sfm.photos import UnusablePhoto, find_photos, large_photos_allowed, read_picture, shown
+from mirror_sfm.folder import find_photos
+from mirror_sfm.photos import UnusablePhoto, large_photos_allowed, read_picture, shown
 
 
 @pytest.fixture

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mirror_sfm.photos import Photo, Picture, Skipped, UnusablePhoto, large_photos_allowed, read_picture
-from mirror_sfm.threads import Result, parallel
+from mirror_sfm.masks import counted
+from mirror_sfm.photos import Picture, Skipped
 
 LONG_SIDE = 640  # 1024 gives the same retrieval quality for four times the time
 CONTRAST = 0.02  # OpenCV's own 0.04 starves hazy photos, 0.01 lets noise in
@@ -29,12 +27,16 @@ class PhotoFeatures:
         descriptors: [n, 128] uint8, 0..127.
         searched_size: (width, height) of the picture they were found in, in pixels.
         image_size: (width, height) of the photo's file, as the sensor stored it; (0, 0) where it is not known.
+        scale: pixels of the file per pixel of `keypoints`, in x and y; None: what the two sizes say.
+        large: how many there are in the photo at half its size (see `extract`); 0 where nobody counted.
     """
 
     keypoints: NDArray[np.float32]
     descriptors: NDArray[np.uint8]
     searched_size: tuple[int, int]
     image_size: tuple[int, int]
+    scale: tuple[float, float] | None = None
+    large: int = 0
 
 
 @dataclass(frozen=True)
@@ -94,40 +96,59 @@ class Reading:
     sift_seconds: float = 0.0
 
 
-def extract(picture: Picture, count: int) -> PhotoFeatures:
+def extract(picture: Picture, count: int, mask: NDArray[np.bool_] | None = None) -> PhotoFeatures:
     """The `count` SIFT features of largest scale. Large ones, not strong ones, carry the overlap of distant photos.
 
     SIFT searches a photo at twice its size first, which takes four fifths of its time and finds the smallest features.
     The search of the photo at half its size begins one octave later, so it finds the same features without those; only
     a photo that has fewer than `count` of them is searched whole.
+
+    Args:
+        picture: the photo.
+        count: how many.
+        mask: [height, width] in any size, True where the photo counts; features elsewhere do not.
     """
     import cv2
 
     height, width = picture.grey.shape
     half = cv2.resize(picture.grey, (max(1, width // 2), max(1, height // 2)), interpolation=cv2.INTER_AREA)
-    keypoints, descriptors = _sift(half, count)
-    if len(descriptors) < count:
-        keypoints, descriptors = _sift(picture.grey, count)
-    else:
-        keypoints[:, :2] = 2 * keypoints[:, :2] + 0.5  # pixel centres are whole numbers here
-        keypoints[:, 2] *= 2
-    return PhotoFeatures(keypoints, descriptors, (width, height), picture.size)
+    keypoints, descriptors, large = _sift(half, 2, picture, count, mask)
+    if large < count:
+        keypoints, descriptors, _ = _sift(picture.grey, 1, picture, count, mask)
+    return PhotoFeatures(keypoints, descriptors, (width, height), picture.size, picture.scale, large)
 
 
-def _sift(grey: NDArray[Any], count: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    """Key points and descriptors, largest first.
+def _sift(
+    grey: NDArray[Any], shrunk: int, picture: Picture, count: int, mask: NDArray[np.bool_] | None
+) -> tuple[NDArray[np.float32], NDArray[np.uint8], int]:
+    """The `count` largest key points, in pixels of the picture, their descriptors, and how many there were of any size.
 
     Equal scales are ordered by strength, then by position and angle, so the order never depends on the detector's.
+
+    Args:
+        grey: what is searched: the picture, `shrunk` times smaller.
     """
     import cv2
 
     found, sift = cv2.SIFT.create(contrastThreshold=CONTRAST).detectAndCompute(grey, None)
     if sift is None:
-        return np.zeros((0, 4), np.float32), np.zeros((0, 128), np.uint8)
+        return np.zeros((0, 4), np.float32), np.zeros((0, 128), np.uint8), 0
     rows = np.array([(*point.pt, point.size, point.angle, point.response) for point in found], np.float32)
     x, y, size, angle, response = rows.T
-    order = np.lexsort((angle, y, x, -response, -size))[:count]
-    return np.ascontiguousarray(rows[order, :4]), seven_bits(sift[order])
+    order = np.lexsort((angle, y, x, -response, -size))
+    # From 0 to 1 across the picture. OpenCV doubles the picture first, which moves its pixel x to 2x + 0.5, and takes
+    # what it finds there at 2x + 0.5 for x + 0.25: a known bias (its switch for it changes the features).
+    places = (rows[order, :2] - 0.25 + 0.5) / (grey.shape[1], grey.shape[0])
+    if mask is not None:
+        sides = np.array(picture.scale) * picture.grey.shape[::-1] / picture.size  # of the picture, in photos
+        seen = counted(mask, *(places * sides).T)
+        order, places = order[seen], places[seen]
+    largest = order[:count]
+    keypoints = np.empty((len(largest), 4), np.float32)
+    keypoints[:, :2] = places[:count] * picture.grey.shape[::-1] - 0.5
+    keypoints[:, 2] = size[largest] * shrunk
+    keypoints[:, 3] = angle[largest]
+    return keypoints, seven_bits(sift[largest]), len(order)
 
 
 def seven_bits(sift: NDArray[Any]) -> NDArray[np.uint8]:
@@ -137,26 +158,6 @@ def seven_bits(sift: NDArray[Any]) -> NDArray[np.uint8]:
     """
     total = np.maximum(sift.sum(axis=1, keepdims=True), 1e-9)
     return np.minimum(127, np.round(256 * np.sqrt(sift / total))).astype(np.uint8)
-
-
-def read_features(photos: Sequence[Photo], count: int, threads: int, progress: bool = False) -> Reading:
-    """Decodes photos and finds their features, photo by photo in parallel. The result does not depend on `threads`."""
-    with large_photos_allowed(), _one_opencv_thread():
-        results = list(_shown(parallel(lambda photo: _read(photo, count), photos, threads), len(photos), progress))
-    usable = [
-        (photo, result)
-        for photo, (result, _, _) in zip(photos, results, strict=True)
-        if isinstance(result, PhotoFeatures)
-    ]
-    skipped = tuple(result for result, _, _ in results if isinstance(result, Skipped))
-    return Reading(
-        features=stack([photo.name for photo, _ in usable], [result for _, result in usable]),
-        skipped=skipped,
-        paths={photo.name: photo.path for photo in photos},
-        photos=len(photos),
-        decode_seconds=sum(decode for _, decode, _ in results),
-        sift_seconds=sum(sift for _, _, sift in results),
-    )
 
 
 def stack(names: Sequence[str], photos: Sequence[PhotoFeatures]) -> Features:
@@ -170,6 +171,9 @@ def stack(names: Sequence[str], photos: Sequence[PhotoFeatures]) -> Features:
     sizes = np.array([len(photo.descriptors) for photo in photos], np.int32)
     searched = np.array([photo.searched_size for photo in photos], np.float64).reshape(-1, 2)
     image_sizes = np.array([photo.image_size for photo in photos], np.int32).reshape(-1, 2)
+    scales = np.where(image_sizes > 0, image_sizes / searched, 1.0)
+    for row, photo in enumerate(photos):
+        scales[row] = photo.scale or scales[row]
     return Features(
         names=tuple(names),
         keypoints=keypoints,
@@ -177,40 +181,5 @@ def stack(names: Sequence[str], photos: Sequence[PhotoFeatures]) -> Features:
         sizes=sizes,
         diagonals=np.hypot(searched[:, 0], searched[:, 1]).astype(np.float32),
         image_sizes=image_sizes,
-        scales=np.where(image_sizes > 0, image_sizes / searched, 1.0).astype(np.float32),
+        scales=scales.astype(np.float32),
     )
-
-
-def _read(photo: Photo, count: int) -> tuple[PhotoFeatures | Skipped, float, float]:
-    """Features or the reason why there are none; seconds of decoding and of SIFT."""
-    started = time.perf_counter()
-    try:
-        picture = read_picture(photo.path, LONG_SIDE)
-    except UnusablePhoto as reason:
-        return Skipped(photo.name, str(reason)), time.perf_counter() - started, 0.0
-    decoded = time.perf_counter()
-    features = extract(picture, count)
-    seconds = decoded - started, time.perf_counter() - decoded
-    if len(features.descriptors) < 2:
-        found = "a single feature" if len(features.descriptors) else "no feature"
-        return Skipped(photo.name, f"{found} found, matching needs two: blank, or too dark or blurred"), *seconds
-    return features, *seconds
-
-
-@contextmanager
-def _one_opencv_thread() -> Iterator[None]:
-    """Photos run in parallel, so OpenCV need not; its setting, one of the whole process, is put back."""
-    import cv2
-
-    before = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        yield
-    finally:
-        cv2.setNumThreads(before)
-
-
-def _shown(results: Iterator[Result], total: int, progress: bool) -> Iterator[Result]:
-    from tqdm import tqdm
-
-    return iter(tqdm(results, "features", total, unit="photo", disable=not progress, leave=False))

@@ -1,12 +1,13 @@
-"""Photos of a folder: which files they are, and their pixels in grey.
+"""Photos: their pixels in grey.
 
-Pixels stay in sensor coordinates. The EXIF orientation is recorded but not applied: SIFT does not care which way is up,
-and COLMAP keeps the sensor layout too.
+Pixels stay in sensor coordinates, the layout of the file. The EXIF orientation is recorded but not applied: SIFT does
+not care which way is up, and COLMAP keeps the layout of the file too. A rotation inside a HEIC or AVIF file is another
+matter: there it is part of the picture, as the formats have it, and every reader applies it.
 """
 
 from __future__ import annotations
 
-import os
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,9 +16,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
-
-from mirror_sfm.errors import UsageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 # fmt: off
 PHOTO_SUFFIXES = frozenset((
@@ -28,8 +27,20 @@ PHOTO_SUFFIXES = frozenset((
 # A photo with more pixels than this is refused before it is decoded: nothing a camera makes today comes near (the
 # largest sensors have 250 million), and one such photo decoded in colour already takes 2 GB.
 MAX_PIXELS = 500_000_000
-_HEIF_SUFFIXES = (".heic", ".heif")
+MAX_BYTES = 4 << 30  # of a file, which is read whole
 _ORIENTATION = 0x0112  # EXIF tag
+# What a HEIC file begins with, after its length: "ftyp" and one of these.
+_HEIF_BRANDS = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"))
+# Pillow turns a TIFF upright as it loads it; this turns it back.
+_BACK = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
 
 
 @dataclass(frozen=True)
@@ -60,11 +71,31 @@ class Picture:
     Attributes:
         grey: [height, width] uint8, resized so that its long side is what was asked for.
         size: (width, height) of the file in pixels, as the sensor stored it.
-        orientation: EXIF orientation, 1 to 8; 1 where there is none.
+        scale: pixels of the file per pixel of `grey`, in x and y. Not always the quotient of the sizes: JPEG decoded at
+            an eighth ends with the block of 8 x 8 pixels that holds its edge, which may reach beyond it.
+        orientation: EXIF orientation, 1 to 8, that would turn `grey` upright; 1 where there is none.
     """
 
     grey: NDArray[np.uint8]
     size: tuple[int, int]
+    scale: tuple[float, float]
+    orientation: int
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A photo in the colours of its file.
+
+    Attributes:
+        image: the pixels in sensor coordinates, decoded at a size of at least what was asked for.
+        size: (width, height) of the file in pixels, as the sensor stored it.
+        shrunk: by how much smaller than the file it was decoded: 1, 2, 4 or 8.
+        orientation: EXIF orientation, 1 to 8, that would turn the image upright; 1 where there is none.
+    """
+
+    image: Image.Image
+    size: tuple[int, int]
+    shrunk: float
     orientation: int
 
 
@@ -72,51 +103,40 @@ class UnusablePhoto(Exception):
     """This photo cannot be used; the message is the reason shown to the user."""
 
 
-def find_photos(folder: str | os.PathLike[str]) -> list[Photo]:
-    """Lists the photos in a folder and below it, sorted by name whatever the order of the file system.
+def read_picture(path: Path, long_side: int) -> Picture:
+    """Reads a photo and decodes it: `read_file`, then `decode`."""
+    return decode(read_file(path), long_side)
 
-    A photo is a file with a known suffix (`PHOTO_SUFFIXES`, any case). Hidden files and folders are left out: thumbnail
-    caches and the "._" twins that macOS leaves on foreign disks live there. Links are followed.
+
+def read_file(path: Path) -> bytes:
+    """The content of a photo's file.
 
     Raises:
-        UsageError: the folder does not exist, is a file, or cannot be read.
+        UnusablePhoto: the reason, in words for the user.
     """
-    root = Path(folder)
-    if not root.exists():
-        raise UsageError(f"no such folder: {shown(str(root))}")
-    if not root.is_dir():
-        raise UsageError(f"{shown(str(root))} is a file; expected a folder of photos")
-    found = [Photo(path.relative_to(root).as_posix(), path) for path in _walk(root, frozenset())]
-    return sorted(found, key=lambda photo: photo.name)
-
-
-def _walk(folder: Path, above: frozenset[str]) -> Iterator[Path]:
-    real = os.path.realpath(folder)
-    if real in above:  # a link to a folder that holds it
-        return
     try:
-        entries = list(os.scandir(folder))
+        if not path.is_file():
+            raise UnusablePhoto("a broken link, or not a regular file")
+        if path.stat().st_size > MAX_BYTES:
+            raise UnusablePhoto(f"the file is larger than {MAX_BYTES >> 30} GiB")
+        content = path.read_bytes()
     except OSError as error:
-        raise UsageError(f"cannot read the folder {shown(str(folder))}: {error.strerror}") from error
-    for entry in entries:
-        if entry.name.startswith("."):
-            continue
-        if entry.is_dir():
-            yield from _walk(folder / entry.name, above | {real})
-        elif os.path.splitext(entry.name)[1].lower() in PHOTO_SUFFIXES:
-            yield folder / entry.name
+        raise UnusablePhoto(f"cannot be read: {error.strerror or error}") from error
+    if not content:
+        raise UnusablePhoto("the file is empty")
+    return content
 
 
-def read_picture(path: Path, long_side: int) -> Picture:
+def decode(content: bytes, long_side: int) -> Picture:
     """Decodes a photo to grey and resizes it, smaller photos up and larger ones down, to one long side.
 
     JPEG is decoded straight to luminance at the smallest of 1, 1/2, 1/4, 1/8 of its size that still suffices. Data
     with more than 8 bits is stretched so that its darkest and brightest 0.1 % of pixels become black and white: such
     files often use a small part of their range. What is transparent becomes the mean grey of what is not. Of a file
-    with several pictures the first counts.
+    with several pictures the first counts (HEIC: the primary one).
 
     Args:
-        path: the file; its content decides the format, whatever the suffix says.
+        content: of the file; it decides the format, whatever the suffix says.
         long_side: pixels of the longer side of the result.
 
     Raises:
@@ -124,40 +144,72 @@ def read_picture(path: Path, long_side: int) -> Picture:
     """
     import cv2
 
-    image, size, orientation = _decode(path, long_side)
-    width, height = (max(1, round(side * long_side / max(size))) for side in size)
-    grey = cv2.resize(_to_grey(image), (width, height), interpolation=cv2.INTER_AREA)
-    return Picture(np.asarray(grey, np.uint8), size, orientation)
+    loaded = load_image(content, long_side, "L")
+    with reasons_in_words():
+        large = _to_grey(loaded.image)
+    shape = [max(1, round(side * long_side / max(loaded.size))) for side in loaded.size]
+    grey = cv2.resize(large, shape, interpolation=cv2.INTER_AREA)
+    scale = (large.shape[1] * loaded.shrunk / shape[0], large.shape[0] * loaded.shrunk / shape[1])
+    return Picture(np.asarray(grey, np.uint8), loaded.size, scale, loaded.orientation)
 
 
-def _decode(path: Path, long_side: int) -> tuple[Image.Image, tuple[int, int], int]:
-    """The loaded image at a size of at least `long_side`, the size of the file, the orientation."""
-    if not path.is_file():
-        raise UnusablePhoto("a broken link, or not a regular file")
-    heif = path.suffix.lower() in _HEIF_SUFFIXES and not _heif_readable()
-    try:
-        with open(path, "rb") as file:
-            if not file.read(1):
-                raise UnusablePhoto("the file is empty")
-            file.seek(0)
-            image = Image.open(file)
+def load_image(content: bytes, long_side: int, mode: str = "RGB") -> Loaded:
+    """Decodes a photo, JPEG at the smallest of 1, 1/2, 1/4, 1/8 of its size whose long side still is `long_side`.
+
+    Args:
+        content: of the file.
+        long_side: pixels that will be needed.
+        mode: Pillow's name of the colours that will be needed: "L" spares JPEG its colours. Formats that do not care
+            come as they are.
+
+    Raises:
+        UnusablePhoto: the reason, in words for the user.
+    """
+    with reasons_in_words():
+        image = open_image(content)
+        size = image.size
+        orientation = _orientation(image)
+        shrink = min(1.0, long_side / max(size))
+        drafted = image.draft(mode, (max(1, round(size[0] * shrink)), max(1, round(size[1] * shrink))))
+        shrunk = size[0] / drafted[1][2] if drafted else 1.0
+        image.load()
+        if image.format == "TIFF":
+            image = image.transpose(_BACK[orientation]) if orientation in _BACK else image
             size = image.size
-            if size[0] * size[1] > MAX_PIXELS:
-                raise UnusablePhoto(f"{size[0]} x {size[1]} pixels; the limit is {MAX_PIXELS // 1_000_000} million")
-            orientation = _orientation(image)
-            shrink = min(1.0, long_side / max(size))
-            image.draft("L", (max(1, round(size[0] * shrink)), max(1, round(size[1] * shrink))))
-            image.load()
+        elif image.format == "AVIF":  # what Pillow calls its orientation is the rotation inside the file
+            image, orientation = ImageOps.exif_transpose(image), 1
+            size = image.size
+    return Loaded(image, size, shrunk, orientation)
+
+
+def open_image(content: bytes) -> Image.Image:
+    """Opens an image without decoding it. Best inside `reasons_in_words`."""
+    heif = content[4:8] == b"ftyp" and content[8:12] in _HEIF_BRANDS
+    heif_missing = heif and not _heif_readable()
+    try:
+        image = Image.open(io.BytesIO(content))
+    except UnidentifiedImageError:
+        if heif_missing:
+            raise UnusablePhoto("HEIC needs one more package: pip install 'mirror-sfm[heif]'") from None
+        raise
+    if image.width * image.height > MAX_PIXELS:
+        raise UnusablePhoto(f"{image.width} x {image.height} pixels; the limit is {MAX_PIXELS // 1_000_000} million")
+    return image
+
+
+@contextmanager
+def reasons_in_words() -> Iterator[None]:
+    """Makes whatever decoders raise an `UnusablePhoto`: fed with damaged bytes they raise nearly anything."""
+    try:
+        yield
     except UnusablePhoto:
         raise
     except UnidentifiedImageError:
-        remedy = " (HEIC needs: pip install pillow-heif)" if heif else ""
-        raise UnusablePhoto(f"not an image of a known format, or damaged{remedy}") from None
+        raise UnusablePhoto("not an image of a known format, or damaged") from None
     except OSError as error:
-        raise UnusablePhoto(f"cannot be read: {error.strerror or error}") from error
-    except Exception as error:  # decoders fed with damaged bytes raise nearly anything; all of it becomes the reason
-        raise UnusablePhoto(f"cannot be decoded: {str(error) or type(error).__name__}") from error
-    return image, size, orientation
+        raise UnusablePhoto(f"cannot be read: {one_line(error.strerror or str(error))}") from error
+    except Exception as error:
+        raise UnusablePhoto(f"cannot be decoded: {one_line(str(error)) or type(error).__name__}") from error
 
 
 @contextmanager
@@ -168,6 +220,11 @@ def large_photos_allowed() -> Iterator[None]:
         yield
     finally:
         Image.MAX_IMAGE_PIXELS = before
+
+
+def one_line(text: str) -> str:
+    """A message of a library on one line."""
+    return " ".join(text.split())
 
 
 def shown(name: str) -> str:

@@ -7,8 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from mirror_sfm.features import Reading, read_features
-from mirror_sfm.photos import find_photos
+from mirror_sfm.cache import Cache
+from mirror_sfm.errors import UsageError
+from mirror_sfm.features import Reading
+from mirror_sfm.folder import find_photos
+from mirror_sfm.masks import Masks
+from mirror_sfm.photos import shown
+from mirror_sfm.reading import read_features
 
 
 class Source(Protocol):
@@ -25,13 +30,34 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class PhotoFolder:
-    """Photos in a folder and below it; SIFT finds their features."""
+    """Photos in a folder and below it; SIFT finds their features.
+
+    Attributes:
+        folder: where they are.
+        include: shell patterns of names to take (see `mirror_sfm.folder.matches`); none: all.
+        exclude: shell patterns of names to leave out.
+        list_file: a text file with the names to take, one a line.
+        masks: folder of masks (see `mirror_sfm.masks`). Inside `folder` its files are not taken for photos.
+        cache: folder that keeps features from run to run (see `mirror_sfm.cache`); none: nothing is kept.
+    """
 
     folder: str | os.PathLike[str]
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    list_file: str | os.PathLike[str] | None = None
+    masks: str | os.PathLike[str] | None = None
+    cache: str | os.PathLike[str] | None = None
 
     def read(self, count: int, threads: int, progress: bool = False) -> Reading:
         """See `Source`."""
-        return read_features(find_photos(self.folder), count, threads, progress)
+        if self.masks is not None and os.path.realpath(self.masks) == os.path.realpath(self.folder):
+            raise UsageError(
+                f"masks and photos are both in {shown(str(self.folder))}: give masks a folder of their own"
+            )
+        masks = Masks(Path(self.masks)) if self.masks is not None else None
+        photos = find_photos(self.folder, self.include, self.exclude, self.list_file, self.masks)
+        cache = Cache(self.cache) if self.cache is not None else None
+        return read_features(photos, count, threads, progress, masks, cache)
 
 
 def as_source(source: str | os.PathLike[str] | Source) -> Source:
