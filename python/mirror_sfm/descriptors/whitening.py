@@ -127,7 +127,7 @@ class PcaWhitening(Whitening):
         moments, photos = _moments(vectors)
         if moments is None or moments.rows < 2:
             fail("PcaWhitening", "vectors", "at least 2 that are not zero", 0 if moments is None else moments.rows)
-        eigenvalues, directions = _eigen(moments.covariance())
+        eigenvalues, directions = eigen(moments.covariance())
         rank = int((eigenvalues > SMALLEST * eigenvalues[0]).sum())
         if eigenvalues[0] < TINY:
             fail("PcaWhitening", "vectors", "vectors that differ", "the same vector again and again")
@@ -172,7 +172,7 @@ def _moments(vectors: ArrayLike | Iterable[ArrayLike]) -> tuple[Moments | None, 
     return moments, photos
 
 
-def _eigen(covariance: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def eigen(covariance: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Eigenvalues [C], largest first, none below zero, and eigenvectors [C, C] as columns with a definite sign."""
     values, vectors = np.linalg.eigh(covariance)
     values, vectors = np.maximum(values[::-1], 0), vectors[:, ::-1]
