@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,6 +59,57 @@ class PhotoFolder:
         photos = find_photos(self.folder, self.include, self.exclude, self.list_file, self.masks)
         cache = Cache(self.cache) if self.cache is not None else None
         return read_features(photos, count, threads, progress, masks, cache)
+
+
+@dataclass(frozen=True)
+class ColmapDatabase:
+    """Photos with the features of a COLMAP database; no photo is decoded.
+
+    Attributes:
+        path: the database. It is only read.
+        images: folder of the photos, for what else they know (positions, thumbnails); none: nothing is known of them.
+    """
+
+    path: str | os.PathLike[str]
+    images: str | os.PathLike[str] | None = None
+
+    def read(self, count: int, threads: int, progress: bool = False) -> Reading:
+        """See `Source`."""
+        from mirror_sfm.colmap.database import read_features as read_database
+
+        return _with_files(read_database(self.path, count), self.images)
+
+
+@dataclass(frozen=True)
+class HlocFeatures:
+    """Photos with the local features of an hloc file; no photo is decoded.
+
+    Attributes:
+        path: features.h5.
+        images: as in `ColmapDatabase`.
+    """
+
+    path: str | os.PathLike[str]
+    images: str | os.PathLike[str] | None = None
+
+    def read(self, count: int, threads: int, progress: bool = False) -> Reading:
+        """See `Source`."""
+        from mirror_sfm.hloc import read_features as read_h5
+
+        return _with_files(read_h5(self.path, count), self.images)
+
+
+def _with_files(reading: Reading, images: str | os.PathLike[str] | None) -> Reading:
+    """Adds where the photos' files are."""
+    if images is None:
+        return reading
+    if not os.path.isdir(images):
+        raise UsageError(f"no such folder of photos: {shown(str(images))}")
+    files = {name: Path(images) / name for name in reading.features.names}
+    found = {name: file for name, file in files.items() if file.is_file()}
+    if files and not found:
+        raise UsageError(f"none of the photos is in {shown(str(images))}, such as {shown(next(iter(files)))}")
+    return dataclasses.replace(reading, paths=found)
 
 
 def as_source(source: str | os.PathLike[str] | Source) -> Source:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Optional, cast
 
 import typer
 
@@ -16,6 +16,7 @@ from mirror_sfm.errors import MirrorError, UsageError
 if TYPE_CHECKING:
     from mirror_sfm.pairs import PairOptions
     from mirror_sfm.photos import Skipped
+    from mirror_sfm.sources import ColmapDatabase, HlocFeatures, PhotoFolder
 
 # Optional[...] and not `| None`: typer evaluates these at run time.
 PerImage = Annotated[int, typer.Option("--per-image", min=1, help="Pairs per photo: N photos get N x this / 2 pairs.")]
@@ -32,6 +33,27 @@ def pair_options(**values: Any) -> PairOptions:
     from mirror_sfm.pairs import PairOptions
 
     return PairOptions(progress=sys.stderr.isatty(), **values)
+
+
+def choose_source(
+    images: Path | None, database: Path | None, hloc_features: Path | None, **folder: Any
+) -> PhotoFolder | ColmapDatabase | HlocFeatures:
+    """Where the features come from: one of three. `folder` holds what only a folder of photos can be asked for."""
+    from mirror_sfm.sources import ColmapDatabase, HlocFeatures, PhotoFolder
+
+    if images is not None and not images.is_dir():
+        raise UsageError(f"no such folder of photos: {shown(images)}")
+    if database is None and hloc_features is None:
+        if images is None:
+            raise UsageError("nothing to read: give a folder of photos, --database FILE or --hloc-features FILE")
+        return PhotoFolder(images, **folder)
+    if database is not None and hloc_features is not None:
+        raise UsageError("--database and --hloc-features are two sources of features: give one")
+    for option, value in folder.items():
+        if value and option != "cache":
+            name = {"list_file": "list"}.get(option, option)
+            raise UsageError(f"--{name} chooses among photos of a folder; it does nothing with features from a file")
+    return ColmapDatabase(database, images) if database is not None else HlocFeatures(cast(Path, hloc_features), images)
 
 
 def make_folder(folder: Path) -> None:
