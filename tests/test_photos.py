@@ -11,7 +11,6 @@ import pytest
 from PIL import Image
 
 from mirror_sfm import photos
-from mirror_sfm.errors import UsageError
 from mirror_sfm.folder import find_photos
 from mirror_sfm.photos import UnusablePhoto, large_photos_allowed, read_picture, shown
 
@@ -23,38 +22,6 @@ def picture(texture: Image.Image) -> Image.Image:
 
 def grey(path: Path) -> np.ndarray:
     return read_picture(path, 640).grey.astype(int)
-
-
-# ---- which files -----------------------------------------------------------------------------------------------------
-
-
-def test_photos_are_sorted_by_name_and_found_in_folders(tmp_path: Path) -> None:
-    names = ["b.jpg", "a/z.PNG", "a.jpeg", "B.jpg", "ä.tif", "a b.jpg", "#1.webp", "c/d/e.bmp"]
-    for name in names:
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
-    for name in ("notes.txt", "raw.cr2", "jpg", ".hidden.jpg", "._b.jpg", ".thumbs/a.jpg"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
-    found = find_photos(tmp_path)
-    assert [photo.name for photo in found] == sorted(names)
-    assert all(photo.path == tmp_path / photo.name for photo in found)
-
-
-def test_links_are_followed_and_loops_are_not(tmp_path: Path) -> None:
-    (tmp_path / "real").mkdir()
-    (tmp_path / "real" / "a.jpg").touch()
-    (tmp_path / "link").symlink_to(tmp_path / "real")
-    (tmp_path / "real" / "loop").symlink_to(tmp_path)
-    (tmp_path / "gone.jpg").symlink_to(tmp_path / "nowhere")
-    assert [photo.name for photo in find_photos(tmp_path)] == ["gone.jpg", "link/a.jpg", "real/a.jpg"]
-
-
-@pytest.mark.parametrize(("name", "message"), [("nowhere", "no such folder"), ("file.jpg", "is a file")])
-def test_a_wrong_folder_is_a_usage_error(tmp_path: Path, name: str, message: str) -> None:
-    (tmp_path / "file.jpg").touch()
-    with pytest.raises(UsageError, match=message):
-        find_photos(tmp_path / name)
 
 
 # ---- pixels ----------------------------------------------------------------------------------------------------------

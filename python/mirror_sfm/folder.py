@@ -57,7 +57,7 @@ def matches(name: str, pattern: str) -> bool:
     `left`, `*.jpg` every name that ends so. `**/` stands for any folders or none: `**/a.jpg` is every `a.jpg`.
     """
     first, *others = pattern.split("**/")
-    ways = product(("", "*/"), repeat=min(len(others), 8))
+    ways = product(("", "*/"), repeat=len(others))
     return any(fnmatchcase(name, first + "".join(map("".join, zip(way, others, strict=False)))) for way in ways)
 
 

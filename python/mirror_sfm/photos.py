@@ -18,6 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from mirror_sfm.deep_tiff import read_deep
+
 # fmt: off
 PHOTO_SUFFIXES = frozenset((
     ".jpg", ".jpeg", ".jpe", ".mpo", ".png", ".tif", ".tiff", ".webp", ".bmp", ".jp2", ".gif", ".ppm", ".pgm", ".pnm",
@@ -31,7 +33,7 @@ MAX_BYTES = 4 << 30  # of a file, which is read whole
 _ORIENTATION = 0x0112  # EXIF tag
 # What a HEIC file begins with, after its length: "ftyp" and one of these.
 _HEIF_BRANDS = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"))
-# Pillow turns a TIFF upright as it loads it; this turns it back.
+# What turns an upright picture back to how it was stored, by EXIF orientation.
 _BACK = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -166,20 +168,28 @@ def load_image(content: bytes, long_side: int, mode: str = "RGB") -> Loaded:
         UnusablePhoto: the reason, in words for the user.
     """
     with reasons_in_words():
+        if deep := read_deep(content, MAX_PIXELS):
+            image, orientation = deep
+            image = _as_stored(image, orientation)
+            return Loaded(image, image.size, 1.0, orientation if orientation in _BACK else 1)
         image = open_image(content)
-        size = image.size
         orientation = _orientation(image)
-        shrink = min(1.0, long_side / max(size))
-        drafted = image.draft(mode, (max(1, round(size[0] * shrink)), max(1, round(size[1] * shrink))))
-        shrunk = size[0] / drafted[1][2] if drafted else 1.0
+        if image.format in ("JPEG", "MPO"):  # others may offer a thumbnail of their own making
+            size, shrink = image.size, min(1.0, long_side / max(image.size))
+            drafted = image.draft(mode, (max(1, round(size[0] * shrink)), max(1, round(size[1] * shrink))))
+            image.load()
+            return Loaded(image, size, size[0] / drafted[1][2] if drafted else 1.0, orientation)
         image.load()
         if image.format == "TIFF":
-            image = image.transpose(_BACK[orientation]) if orientation in _BACK else image
-            size = image.size
+            image = _as_stored(image, orientation)
         elif image.format == "AVIF":  # what Pillow calls its orientation is the rotation inside the file
             image, orientation = ImageOps.exif_transpose(image), 1
-            size = image.size
-    return Loaded(image, size, shrunk, orientation)
+        return Loaded(image, image.size, 1.0, orientation)
+
+
+def _as_stored(upright: Image.Image, orientation: int) -> Image.Image:
+    """TIFF, which its readers turn upright, turned back."""
+    return upright.transpose(_BACK[orientation]) if orientation in _BACK else upright
 
 
 def open_image(content: bytes) -> Image.Image:
