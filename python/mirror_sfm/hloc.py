@@ -154,7 +154,7 @@ def _features(photo: _Photo, file: Path, count: int) -> Found | Skipped:
     with np.errstate(over="ignore"):
         keypoints = rows.astype(np.float32)
     good = np.isfinite(keypoints).all(axis=1) & (keypoints[:, 2] > 0) & np.isfinite(weight)
-    good &= np.isfinite(photo.descriptors).all(axis=0) & photo.descriptors.any(axis=0)
+    good &= np.isfinite(photo.descriptors).all(axis=0) & (photo.descriptors != 0).any(axis=0)
     usable = np.flatnonzero(good)
     if len(usable) < number:
         _log.warning("%s: %d of %d features left out: not finite, or zero", name, number - len(usable), number)

@@ -107,13 +107,13 @@ def _opened(file: Path) -> Iterator[sqlite3.Connection]:
             database.execute("BEGIN")  # one state of the file from the first table to the last
             _check_layout(database, file)
             yield database
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:  # the latter for damaged names of tables
         raise MirrorError(_what_went_wrong(file, error)) from error
     except OSError as error:
         raise MirrorError(f"cannot read {shown(str(file))}: {error.strerror or error}") from error
 
 
-def _what_went_wrong(file: Path, error: sqlite3.Error) -> str:
+def _what_went_wrong(file: Path, error: Exception) -> str:
     name, message = shown(str(file)), shown(str(error))
     if "locked" in message or "busy" in message:
         return f"{name} is locked by another program that writes to it; wait for it to end, or copy the file"
@@ -253,7 +253,7 @@ def _place_scale_angle(stored: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _usable(keypoints: NDArray[np.float32], descriptors: NDArray[Any]) -> NDArray[np.int64]:
-    good = np.isfinite(keypoints).all(axis=1) & (keypoints[:, 2] > 0) & descriptors.any(axis=1)
+    good = np.isfinite(keypoints).all(axis=1) & (keypoints[:, 2] > 0) & (descriptors != 0).any(axis=1)
     if descriptors.dtype != np.uint8:
         good &= np.isfinite(descriptors).all(axis=1)
     return np.flatnonzero(good)
