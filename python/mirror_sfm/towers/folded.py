@@ -52,9 +52,9 @@ def with_tower_names(checkpoint: Checkpoint) -> Checkpoint:
 def _without_names(graph: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
     """The nodes with places instead of names; place 0 is the photo."""
     place = {"input": 0} | {node["name"]: row for row, node in enumerate(graph, 1)}
+    fields = ("kernel", "stride", "groups", "cout", "activation")
     return [
-        ("convolution", place[node["input"]])
-        + tuple(node[field] for field in ("kernel", "stride", "groups", "cout", "activation"))
+        ("convolution", place[node["input"]], *(node[field] for field in fields))
         if "kernel" in node
         else ("sum", *(place[name] for name in node["inputs"]))
         for node in graph

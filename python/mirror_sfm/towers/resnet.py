@@ -28,6 +28,7 @@ class ResNet(Tower):
 
     def __init__(self, blocks: tuple[int, int, int, int], layer: str | None = None) -> None:
         super().__init__(layer)
+        self.margin = 6 if self.layer == "layer4_pool7" else 0
         self.conv1 = nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
         self.layer1 = _layer(64, 64, blocks[0], stride=1)

@@ -31,6 +31,7 @@ class Tower(nn.Module):
         layers: the maps a tower can give: name -> (channels, stride). The first is the default.
         classifier: prefixes of keys in a checkpoint that the tower knows and has no use for.
         layer, channels, stride: of the map it gives.
+        margin: how many cells the map is smaller than the photo divided by the stride.
         normalisation: of the photos; belongs to the weights.
     """
 
@@ -44,6 +45,7 @@ class Tower(nn.Module):
             raise UsageError(f"no layer {self.layer!r}; expected one of {', '.join(self.layers)}")
         self.channels, self.stride = self.layers[self.layer]
         self.normalisation = normalisation
+        self.margin = 0
 
     def forward(self, photos: Tensor) -> Tensor:
         raise NotImplementedError
