@@ -127,9 +127,9 @@ class Page:
         """Types text."""
         self.send("Input.insertText", text=text)
 
-    def picture(self, whole: bool = False) -> bytes:
-        """PNG of what is seen, or of the whole page."""
-        return base64.b64decode(self.send("Page.captureScreenshot", captureBeyondViewport=whole)["data"])
+    def picture(self) -> bytes:
+        """PNG of what is seen."""
+        return base64.b64decode(self.send("Page.captureScreenshot")["data"])
 
     def printed(self) -> bytes:
         """The page as PDF."""

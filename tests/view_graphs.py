@@ -40,7 +40,7 @@ def flight(
     counts = np.round(near * matches).astype(np.int64)
     features = Features(
         names=names,
-        keypoints=np.concatenate((rng.uniform(0, 480, (photos, 64, 2)), rng.uniform(2, 30, (photos, 64, 2))), 2).astype(
+        keypoints=np.concatenate((rng.uniform(0, 479, (photos, 64, 2)), rng.uniform(2, 30, (photos, 64, 2))), 2).astype(
             np.float32
         ),
         descriptors=np.zeros((photos, 64, 128), np.uint8),

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mirror_sfm.graph import components
+from mirror_sfm.graph import REASONS, components
 from mirror_sfm.photos import shown
 from mirror_sfm.view_graph import ViewGraph
 
@@ -26,7 +26,8 @@ class Findings:
         partners: [N] chosen pairs of each photo.
         expected: [N] how many of those can be expected to match: the sum of their probabilities.
         cuts: rows of `chosen`, rising: pairs without which a part falls in two.
-        likely_parts: parts that remain when only likely pairs match.
+        likely_parts: parts that remain when only likely pairs match, single photos included.
+        unsure: rows of `chosen`, rising: pairs of the spanning tree that join those, none of them likely.
         recall: expected share of the matchable pairs that were chosen.
     """
 
@@ -36,6 +37,7 @@ class Findings:
     expected: NDArray[np.float64]
     cuts: NDArray[np.int64]
     likely_parts: int
+    unsure: NDArray[np.int64]
     recall: float
 
     @property
@@ -66,14 +68,17 @@ def find(graph: ViewGraph) -> Findings:
     part = _numbered(graph.components)
     ends = np.concatenate((i, j))
     likely = chosen >= LIKELY
+    likely_part = components(photos, i[likely], j[likely])
+    joins = (graph.reasons == REASONS.index("bridge")) & (likely_part[i] != likely_part[j])
     every = graph.probabilities.sum(dtype=np.float64)
     return Findings(
         part=part,
         part_sizes=np.bincount(part, minlength=1)[: part.max(initial=-1) + 1],
         partners=np.bincount(ends, minlength=photos),
-        expected=np.bincount(ends, np.tile(chosen, 2), photos),
+        expected=np.bincount(ends, np.tile(chosen, 2), photos).astype(np.float64),
         cuts=cut_pairs(photos, i, j),
-        likely_parts=len(np.unique(components(photos, i[likely], j[likely]))),
+        likely_parts=len(np.unique(likely_part)),
+        unsure=np.flatnonzero(joins),
         recall=float(chosen.sum() / every) if every > 0 else 1.0,
     )
 
@@ -150,11 +155,11 @@ def summary(graph: ViewGraph, findings: Findings) -> str:
     every = photos * (photos - 1) // 2
     share = 100 * pairs / every
     found = f"{used} can be used, and {_many(pairs, 'pair')} of them {'is' if pairs == 1 else 'are'} worth matching"
-    first = f"{found}: {share:.{1 if share < 10 else 0}f} % of the {every:,} possible."
+    first = f"{found}: {share:.{1 if share < 10 else 0}f}\u00a0% of the {every:,} possible."
     alone, parts = len(findings.alone), findings.parts
     if parts == 1:
-        whole = "They hold all of them together." if not alone else "They hold the others together in one part."
-        middle = whole if not alone else f"{_many(alone, 'photo')} found no partner. {whole}"
+        middle = f"They hold all {'other ' if alone else ''}photos together in one part."
+        middle += f" {_many(alone, 'photo')} found no partner." if alone else ""
     else:
         middle = f"The photos fall into {_many(parts, 'part')} that nothing joins" if parts else "No two photos match"
         middle += f", and {_many(alone, 'photo')} found no partner." if alone and parts else "."
@@ -180,21 +185,20 @@ def advice(graph: ViewGraph, findings: Findings) -> list[Advice]:
         )
         found.append(Advice(f"{_many(len(alone), 'isolated photo')}", text, tuple(alone)))
     if len(findings.cuts):
-        rows = graph.chosen[findings.cuts]
-        order = np.argsort(graph.probabilities[rows], kind="stable")
-        ends = zip(graph.candidates.i[rows[order]].tolist(), graph.candidates.j[rows[order]].tolist(), strict=True)
-        text = "If one of them fails to match, its part falls in two. More photos there make the model safe."
-        found.append(Advice(f"{_many(len(rows), 'pair')} without a detour", text, pairs=tuple(ends)))
+        text = (
+            "Pairs that alone hold their part together: where one fails to match, the part falls in two. More photos "
+            "there make it safe."
+        )
+        found.append(Advice(_many(len(findings.cuts), "weak joint"), text, pairs=_least_probable(graph, findings.cuts)))
     if weak:
         text = "They have pairs, but not even one can be expected to match: they may stay out of the model."
         found.append(Advice(f"{_many(len(weak), 'weak photo')}", text, tuple(weak)))
-    joined = len(findings.part_sizes)
-    if findings.likely_parts > joined and len(graph.names) > 1:
+    if len(findings.unsure):
         text = (
             f"With the likely pairs alone (probability {LIKELY} or more) the photos fall into "
-            f"{findings.likely_parts} parts, single photos included; less likely pairs make it {joined}."
+            f"{findings.likely_parts} parts, single photos included. These pairs join them, if they match:"
         )
-        found.append(Advice("Some joints are unsure", text))
+        found.append(Advice("Some joints are unsure", text, pairs=_least_probable(graph, findings.unsure)))
     if findings.recall < 0.9 and len(graph.chosen) < len(graph.candidates):
         text = (
             f"About {_percent(1 - findings.recall)} of the pairs that can be matched did not fit into the budget. That "
@@ -202,6 +206,13 @@ def advice(graph: ViewGraph, findings: Findings) -> list[Advice]:
         )
         found.append(Advice("Pairs left out", text))
     return found
+
+
+def _least_probable(graph: ViewGraph, rows: NDArray[np.int64]) -> tuple[tuple[int, int], ...]:
+    """Photos of chosen pairs, the least probable first."""
+    pairs = graph.chosen[rows]
+    pairs = pairs[np.argsort(graph.probabilities[pairs], kind="stable")]
+    return tuple(zip(graph.candidates.i[pairs].tolist(), graph.candidates.j[pairs].tolist(), strict=True))
 
 
 def commands(graph: ViewGraph, out: Path) -> list[Command]:
@@ -255,5 +266,5 @@ def _percent(share: float) -> str:
     """A share in whole percent; never a rounded 0 or 100."""
     percent = round(100 * share)
     if percent == 100 and share < 1:
-        return "more than 99 %"
-    return "less than 1 %" if percent == 0 and share > 0 else f"{percent} %"
+        return "more than 99\u00a0%"
+    return "less than 1\u00a0%" if percent == 0 and share > 0 else f"{percent}\u00a0%"

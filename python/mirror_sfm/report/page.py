@@ -19,9 +19,9 @@ import numpy as np
 from mirror_sfm.exports import complete_file
 from mirror_sfm.graph import REASONS
 from mirror_sfm.photos import shown
+from mirror_sfm.priors import read_circumstances
 from mirror_sfm.report import tables
 from mirror_sfm.report.drawing import WIDTH, Arrangement, arrange, draw_graph, draw_map, local_metres
-from mirror_sfm.priors import read_circumstances
 from mirror_sfm.report.findings import Findings, advice, commands, find, summary
 from mirror_sfm.report.layout import Points
 from mirror_sfm.report.thumbnails import Thumbnail, make_thumbnails
@@ -65,7 +65,7 @@ def page(graph: ViewGraph, thumbnails: list[Thumbnail], positions: Points, out: 
     style, script = _asset("report.css"), _asset("report.js")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     drawn_map = draw_map(graph, findings, positions)
-    return environment.from_string(_asset("report.html.jinja")).render(
+    return environment.from_string(_asset("report.html")).render(
         style=style,
         script=script,
         policy=_policy(style, script),

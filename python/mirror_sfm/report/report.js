@@ -100,6 +100,7 @@
   const list = $(".list");
   const search = $("input[type=search]");
   const card = $(".card");
+  const said = $("#said");
   const items = new Map([...list.children].map((item) => [Number(item.dataset.photo), item]));
   let visible = [...orders.attention];
   let current = -1;
@@ -224,7 +225,10 @@
 
   function showPair() {
     for (const [row, button] of buttons) button.setAttribute("aria-pressed", String(row === pair));
-    if (pair < 0) return;
+    if (pair < 0) {
+      said.textContent = names[current];
+      return;
+    }
     const other = partner(pair, current);
     const words = described(current, other);
     if (pairs.evidence[pair] !== data.notExamined) words.push(`evidence ${(pairs.evidence[pair] / 10).toFixed(1)}`);
@@ -235,6 +239,7 @@
     jump.addEventListener("click", () => open(other, current));
     caption.replaceChildren(make("strong", { className: "name", textContent: names[other] }), make("span", { textContent: words.join(" · ") }), jump);
     stage.setAttribute("aria-label", `Matches of ${names[current]} and ${names[other]}: ${words.join(", ")}`);
+    said.textContent = `${names[current]} and ${names[other]}: ${words.join(", ")}`;
     drawMatches();
   }
 
@@ -486,6 +491,8 @@
     if (!visible.length) return;
     const place = visible.indexOf(current);
     open(visible[Math.min(visible.length - 1, Math.max(0, place + step))]);
+    const box = card.getBoundingClientRect();
+    if (box.top > window.innerHeight * 0.8 || box.bottom < 60) $("#photos").scrollIntoView();
   }
   function movePair(step) {
     const rows = pairsOf[current];

@@ -64,7 +64,7 @@ def _thumbnail(path: Path, side: int, share: int) -> Thumbnail:
     content = read_file(path)
     loaded = load_image(content, side)
     with reasons_in_words():
-        image = _coloured(loaded.image) or Image.fromarray(decode(content, side).grey)
+        image = _coloured(loaded.image) or Image.fromarray(decode(content, min(side, max(loaded.size))).grey)
         image.thumbnail((side, side), reducing_gap=3.0)
         if loaded.orientation in _TURNS:
             image = image.transpose(_TURNS[loaded.orientation])
