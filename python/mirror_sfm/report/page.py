@@ -51,7 +51,7 @@ def write_report(path: str | os.PathLike[str], graph: ViewGraph, options: PairOp
 
 def where(graph: ViewGraph, options: PairOptions) -> Points:
     """Metres [N, 2] east and north of the photos, from the table of positions or their EXIF; NaN where unknown."""
-    known = read_circumstances(graph.names, graph.paths, getattr(options, "gps", None))
+    known = read_circumstances(graph.names, graph.paths, options.gps)
     geographic = np.isfinite(known.degrees).any()
     return local_metres(known.degrees) if geographic else known.positions[:, :2]
 
