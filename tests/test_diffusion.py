@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mirror_sfm.diffusion import COARSE_SHARE, DEGREE_POWER, FILL, FOLLOW, diffuse, isotonic, strengths
+from mirror_sfm.diffusion import COARSE_SHARE, DEGREE_POWER, FILL, FOLLOW, LEAST_FLOW, diffuse, isotonic, strengths
 from mirror_sfm.evidence import Candidates, Evidence
 
 
@@ -73,7 +73,7 @@ def written_out(candidates: Candidates, evidence: Evidence) -> np.ndarray:
     walk = s / np.sqrt(degree[:, None] * degree)
     flow = (1 - FOLLOW) * np.linalg.inv(np.eye(count) - FOLLOW * walk) * (degree[:, None] * degree) ** DEGREE_POWER
     flow = flow[i, j]
-    return flow / flow.max() + COARSE_SHARE * candidates.coarse / candidates.coarse.max()
+    return flow + COARSE_SHARE * max(flow.max(), LEAST_FLOW) * candidates.coarse / candidates.coarse.max()
 
 
 @pytest.mark.parametrize(("photos", "share"), [(2, 1.0), (3, 1.0), (40, 1.0), (150, 1.0), (150, 0.05), (300, 0.1)])

@@ -19,12 +19,14 @@ FOLLOW = 0.5  # how far a walk goes on
 # Walks forget how well connected a photo is. Giving none of it back spoils the order of the whole collection, which the
 # budget needs; all of it spoils each photo's own list, where photos with many neighbours would lead.
 DEGREE_POWER = 0.125
-COARSE_SHARE = 0.02  # coarse scores order what nothing else orders
+COARSE_SHARE = 0.02  # of the largest flow: coarse scores order what nothing else orders,
+LEAST_FLOW = 1e-3  # even where nothing flows
 
 
 def diffuse(candidates: Candidates, evidence: Evidence, threads: int, dense: bool | None = None) -> NDArray[np.float32]:
-    """Final score [P] of every candidate pair, in [0, 1.02].
+    """Final score [P] of every candidate pair: Q_ij (d_i d_j)^(1/8), and a little of the coarse score.
 
+    Scores rank the pairs of one collection; `calibration.probabilities` makes them comparable between collections.
     The graph is solved as a matrix up to `DENSE_PHOTOS` photos and by a series beyond (`dense` overrides); both give
     the same within 1e-6. Rounded to float32, so that the last bits of a linear algebra library do not decide anything.
     """
@@ -32,9 +34,8 @@ def diffuse(candidates: Candidates, evidence: Evidence, threads: int, dense: boo
     if dense is None:
         dense = candidates.photos <= DENSE_PHOTOS
     flow = _dense_flow(candidates, strength) if dense else _sparse_flow(candidates, strength, threads)
-    flow /= max(flow.max(initial=0.0), 1e-12)
     coarse = candidates.coarse / max(candidates.coarse.max(initial=0.0), 1e-12)
-    return (flow + COARSE_SHARE * coarse).astype(np.float32)
+    return (flow + COARSE_SHARE * max(flow.max(initial=0.0), LEAST_FLOW) * coarse).astype(np.float32)
 
 
 def strengths(candidates: Candidates, evidence: Evidence) -> NDArray[np.float64]:
@@ -44,6 +45,12 @@ def strengths(candidates: Candidates, evidence: Evidence) -> NDArray[np.float64]
     strength = FILL * isotonic(candidates.coarse[evidence.pairs], saturated, candidates.coarse)
     strength[evidence.pairs] = saturated
     return strength
+
+
+def degrees(candidates: Candidates, strength: NDArray[np.float64]) -> NDArray[np.float64]:
+    """d [N]: strength of all edges of each photo; a trace more than nothing, since it divides."""
+    ends = np.concatenate((candidates.i, candidates.j))
+    return np.bincount(ends, np.tile(strength, 2), minlength=candidates.photos) + 1e-9
 
 
 def isotonic(x: NDArray[np.float32], y: NDArray[np.float64], at: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -67,7 +74,7 @@ def _dense_flow(candidates: Candidates, strength: NDArray[np.float64]) -> NDArra
     i, j, count = candidates.i, candidates.j, candidates.photos
     matrix = np.zeros((count, count))
     matrix[i, j] = matrix[j, i] = strength
-    degree = matrix.sum(axis=1) + 1e-9
+    degree = degrees(candidates, strength)
     matrix *= -FOLLOW / np.sqrt(degree[:, None] * degree)
     np.fill_diagonal(matrix, 1.0)  # I - a P: symmetric, eigenvalues in [1/2, 3/2]
     inverse = cho_solve(cho_factor(matrix, lower=True, overwrite_a=True), np.eye(count), overwrite_b=True)
@@ -86,7 +93,7 @@ def _sparse_flow(
 
     i, j, count = candidates.i, candidates.j, candidates.photos
     both = np.concatenate((i, j)), np.concatenate((j, i))
-    degree = np.bincount(both[0], np.tile(strength, 2), minlength=count) + 1e-9
+    degree = degrees(candidates, strength)
     walk = strength / np.sqrt(degree[i] * degree[j])
     graph = csr_array((np.tile(walk, 2), both), shape=(count, count))
     # Row of the pair list behind each entry of column j above the diagonal, so that each block reads its own pairs.
