@@ -54,11 +54,12 @@ class Found:
 def reading(found: Sequence[Found], skipped: Sequence[Skipped]) -> Reading:
     """What a source gives, from features whose descriptors are all of one kind. Sorted by name."""
     found = sorted(found, key=lambda photo: photo.name)
-    learned = bool(found) and found[0].descriptors.dtype == np.int16
-    integers = seven_bits_of([photo.descriptors for photo in found]) if learned else [p.descriptors for p in found]
+    whole: list[NDArray[np.uint8]] = [photo.descriptors for photo in found]  # type: ignore[misc]
+    if found and found[0].descriptors.dtype == np.int16:
+        whole = seven_bits_of([photo.descriptors for photo in found])  # type: ignore[misc]
     photos = [
-        PhotoFeatures(photo.keypoints, whole, _searched(photo), photo.size, (1.0, 1.0))
-        for photo, whole in zip(found, integers, strict=True)
+        PhotoFeatures(photo.keypoints, descriptors, _searched(photo), photo.size, (1.0, 1.0))
+        for photo, descriptors in zip(found, whole, strict=True)
     ]
     return Reading(
         features=stack([photo.name for photo in found], photos),

@@ -94,7 +94,7 @@ def pairs(
         )
         make_folder(out)
         graph = find_pairs(source, options)
-        write_results(out, graph, options, scores)
+        write_results(out, graph, options, scores=scores)
         tell_skipped(graph.skipped)
         if not graph.names:
             where = shown(database or hloc_features or images or "")

@@ -64,7 +64,7 @@ def read_features(path: str | os.PathLike[str], count: int) -> Reading:
     file = Path(path)
     found: list[Found] = []
     skipped: list[Skipped] = []
-    with _opened(file) as database:
+    with opened(file) as database:
         kind = _kind_of_descriptors(database, file)
         for row in _photos(database, file):
             photo = _features(row, file, count, kind)
@@ -76,17 +76,17 @@ def feature_rows(path: str | os.PathLike[str], count: int) -> dict[str, NDArray[
     """Which rows of the database the features that `read_features` gives are, by name of the photo."""
     file = Path(path)
     rows = {}
-    with _opened(file) as database:
+    with opened(file) as database:
         kind = _kind_of_descriptors(database, file)
         for row in _photos(database, file):
             arrays = _arrays(row, file, kind)
             if arrays is not None:
-                rows[row.name] = _largest(*arrays, count)
+                rows[row.name] = _largest(arrays[0], _usable(*arrays), count)
     return rows
 
 
 @contextmanager
-def _opened(file: Path) -> Iterator[sqlite3.Connection]:
+def opened(file: Path) -> Iterator[sqlite3.Connection]:
     """The database, for reading only; errors of SQLite become one line that says what to do."""
     if not file.exists():
         raise UsageError(f"no such database: {shown(str(file))}")
@@ -129,10 +129,10 @@ def _check_layout(database: sqlite3.Connection, file: Path) -> None:
         columns = {name for _, name, *_ in database.execute(f"PRAGMA table_info({table})")}
         if not kind.upper().startswith("TABLE CREATE TABLE") or not columns.issuperset(wanted):
             (version,) = database.execute("PRAGMA user_version").fetchone()
-            written = f"COLMAP {version // 1000000}.{version // 100000 % 10}" if version else "an unknown program"
+            dotted = f"{version // 1_000_000}.{version // 10_000 % 100}" if version >= 1_000_000 else str(version)
             raise MirrorError(
                 f"{shown(str(file))} has no table {table}({', '.join(wanted)}): not a COLMAP database, or of a layout "
-                f"that is not known here (it says it was written by {written})"
+                f"that is not known here (version {dotted})"
             )
 
 
@@ -190,8 +190,8 @@ def _features(row: _Row, file: Path, count: int, kind: int) -> Found | Skipped:
     if arrays is None:
         return Skipped(row.name, "it has no features in the database: blank, or not extracted yet")
     keypoints, descriptors = arrays
-    order = _largest(keypoints, descriptors, count)
-    lost = len(keypoints) - len(_usable(keypoints, descriptors))
+    usable = _usable(keypoints, descriptors)
+    order, lost = _largest(keypoints, usable, count), len(keypoints) - len(usable)
     if lost:
         _log.warning("%s: %d of %d features left out: not finite, or zero", shown(row.name), lost, len(keypoints))
     if len(order) < 2:
@@ -259,7 +259,6 @@ def _usable(keypoints: NDArray[np.float32], descriptors: NDArray[Any]) -> NDArra
     return np.flatnonzero(good)
 
 
-def _largest(keypoints: NDArray[np.float32], descriptors: NDArray[Any], count: int) -> NDArray[np.int64]:
-    """Rows of the `count` usable features of largest scale; ties: lowest row."""
-    rows = _usable(keypoints, descriptors)
+def _largest(keypoints: NDArray[np.float32], rows: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """The `count` of these rows with the largest scale; ties: lowest row."""
     return rows[np.argsort(-keypoints[rows, 2], kind="stable")[:count]]
