@@ -5,6 +5,11 @@
 Without scenes: the five of the quality bar. `--all` adds every labelled scene of the data folder (MIRROR_DATA, or
 ../shared/data beside the repository), whether it was looked at while the method was made or not. Labels are read after
 the scores are made; no setting differs between scenes.
+
+    python bench/quality.py --database FOLDER
+
+the same from COLMAP databases instead of photos: FOLDER/<scene>.db, made by COLMAP's own extractor at its default options
+(8192 features, CPU) where it is not there yet, and kept.
 """
 
 import argparse
@@ -14,8 +19,9 @@ from pathlib import Path
 
 from mirror_sfm.cli.evaluate import report_json, report_table
 from mirror_sfm.errors import MirrorError
-from mirror_sfm.evaluation import Report, evaluate
-from mirror_sfm.pairs import PairOptions
+from mirror_sfm.evaluation import Report, evaluate, label_table, measure, read_labels
+from mirror_sfm.pairs import PairOptions, score_pairs
+from mirror_sfm.sources import ColmapDatabase
 
 DATA = Path(os.environ.get("MIRROR_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 BAR = ("drone_caliterra", "drone_garfield", "building_herzjesu25", "object_maryrose", "indoor_redkitchen")
@@ -31,12 +37,37 @@ OTHERS = (
 )
 
 
+def database_of(scene: Path, folder: Path) -> Path:
+    """The scene's photos in a COLMAP database. Made beside its place: an interrupted run leaves none."""
+    import pycolmap
+
+    path, partial = folder / f"{scene.name}.db", folder / f".{scene.name}.{os.getpid()}.db"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            pycolmap.Database.open(partial).close()
+            pycolmap.extract_features(partial, scene / "images", device=pycolmap.Device.cpu)
+            os.replace(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)
+    return path
+
+
+def evaluate_database(scene: Path, folder: Path, options: PairOptions) -> Report:
+    """As `evaluate`, with the features of a database."""
+    table = label_table(scene)
+    scored = score_pairs(ColmapDatabase(database_of(scene, folder)), options)
+    labels = read_labels(table, [*scored.names, *(photo.name for photo in scored.skipped)])
+    return measure(scene.name, scored, labels)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("scenes", nargs="*", type=Path)
     parser.add_argument("--all", action="store_true", help="also the scenes outside the bar")
     parser.add_argument("--json", type=Path, help="write the reports there too")
     parser.add_argument("--threads", type=int)
+    parser.add_argument("--database", type=Path, metavar="FOLDER", help="from COLMAP databases, kept there")
     arguments = parser.parse_args()
     scenes = arguments.scenes or [DATA / "scenes" / name for name in BAR]
     if arguments.all:
@@ -44,7 +75,11 @@ def main() -> None:
     reports: list[Report] = []
     try:
         for scene in scenes:
-            reports.append(evaluate(scene, PairOptions(threads=arguments.threads))[0])
+            options = PairOptions(threads=arguments.threads)
+            if arguments.database:
+                reports.append(evaluate_database(scene, arguments.database, options))
+            else:
+                reports.append(evaluate(scene, options)[0])
             print(scene.name, file=sys.stderr)
     except MirrorError as error:
         sys.exit(str(error))
