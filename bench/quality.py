@@ -8,7 +8,7 @@ the scores are made; no setting differs between scenes.
 
     python bench/quality.py --database FOLDER
 
-the same from COLMAP databases instead of photos: FOLDER/<scene>.db, made by COLMAP's own extractor at its default options
+the same from COLMAP databases instead of photos: FOLDER/<scene>.db, made by COLMAP's own extractor at its defaults
 (8192 features, CPU) where it is not there yet, and kept.
 """
 
