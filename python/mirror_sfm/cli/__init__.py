@@ -7,7 +7,8 @@ from mirror_sfm.cli.app import main
 
 from mirror_sfm.cli.pairs import pairs  # isort: skip  (the order of the commands in --help)
 from mirror_sfm.cli.match import match  # isort: skip
+from mirror_sfm.cli.reconstruct import reconstruct  # isort: skip
 from mirror_sfm.cli.evaluate import evaluate  # isort: skip
 from mirror_sfm.cli.demo import demo  # isort: skip
 
-__all__ = ["demo", "evaluate", "main", "match", "pairs"]
+__all__ = ["demo", "evaluate", "main", "match", "pairs", "reconstruct"]

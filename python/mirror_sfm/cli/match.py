@@ -31,6 +31,7 @@ def match(
 
     Pairs that the database has matches of are left alone: a run that was stopped goes on where it was.
 
+    \b
         mirror-sfm pairs --database project.db -o pairs
         mirror-sfm match --database project.db --pairs pairs/pairs.txt
         colmap mapper --database_path project.db --image_path photos --output_path sparse

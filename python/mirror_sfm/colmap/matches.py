@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pycolmap
 from numpy.typing import NDArray
 
 from mirror_sfm.colmap import database as reading
+from mirror_sfm.colmap import library
+from mirror_sfm.colmap.library import last_words, pycolmap, quiet
 from mirror_sfm.errors import MirrorError
 from mirror_sfm.photos import shown
 
@@ -181,11 +182,12 @@ class MatchDatabase:
     @contextmanager
     def _writing(self) -> Iterator[None]:
         try:
-            yield
+            with quiet():
+                yield
         except (RuntimeError, ValueError) as error:  # what pycolmap makes of SQLite's errors
             raise MirrorError(
-                f"cannot write to {shown(str(self._path))}: {_last_words(error)}; is the disk full, or the database "
-                "open in another program? What was written before is intact: run the same command again"
+                f"cannot write to {shown(str(self._path))}: {shown(last_words(error))}; is the disk full, or the "
+                "database open in another program? What was written before is intact: run the same command again"
             ) from error
 
 
@@ -202,11 +204,12 @@ def open_matches(path: str | os.PathLike[str]) -> Iterator[MatchDatabase]:
     file = Path(path)
     _examine(file)
     try:
-        database = pycolmap.Database.open(file)
+        with quiet():
+            database = pycolmap.Database.open(file)
     except (RuntimeError, ValueError) as error:
         raise MirrorError(
-            f"cannot open {shown(str(file))} for writing: {_last_words(error)}; is it open in another program, or its "
-            "folder read-only?"
+            f"cannot open {shown(str(file))} for writing: {shown(last_words(error))}; is it open in another program, "
+            "or its folder read-only?"
         ) from error
     try:
         yield MatchDatabase(file, database)
@@ -217,9 +220,9 @@ def open_matches(path: str | os.PathLike[str]) -> Iterator[MatchDatabase]:
 def _examine(file: Path) -> None:
     """Looks before pycolmap does, whose errors do not say what is wrong. The file is closed again: two connections of
     one process to one file would undo each other's locks."""
-    with reading._opened(file) as database:
+    with reading.opened(file) as database:
         (version,) = database.execute("PRAGMA user_version").fetchone()
-    ours = pycolmap_version()
+    ours = library.version()
     if version > ours:
         raise MirrorError(
             f"{shown(str(file))} was written by COLMAP {_dotted(version)}, newer than the pycolmap here "
@@ -227,12 +230,6 @@ def _examine(file: Path) -> None:
         )
     if not os.access(file, os.W_OK) or not os.access(file.parent, os.W_OK):
         raise MirrorError(f"cannot write to {shown(str(file))}: the file or its folder is read-only; work on a copy")
-
-
-def pycolmap_version() -> int:
-    """As databases record it: 4020100 for 4.2.1."""
-    major, minor, patch = (int(part) for part in pycolmap.__version__.split(".")[:3])
-    return major * 1_000_000 + minor * 10_000 + patch * 100
 
 
 def _dotted(version: int) -> str:
@@ -245,8 +242,3 @@ def _area(keypoints: NDArray[np.float32]) -> NDArray[np.float32]:
     if columns >= 6:
         return np.abs(keypoints[:, 2] * keypoints[:, 5] - keypoints[:, 3] * keypoints[:, 4])
     return keypoints[:, 2] if columns >= 3 else np.zeros(len(keypoints), np.float32)
-
-
-def _last_words(error: Exception) -> str:
-    """pycolmap's message without the place in its source."""
-    return shown(str(error).split("] ", 1)[-1].strip())

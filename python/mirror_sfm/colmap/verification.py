@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
-import pycolmap
 from numpy.typing import NDArray
 
+from mirror_sfm.colmap.library import SEED, pycolmap
 from mirror_sfm.colmap.matches import View
-
-SEED = 0  # of RANSAC: every pair starts from it, so that no order of pairs and no number of threads changes a result
 
 
 def verify(first: View, second: View, matches: NDArray[np.uint32]) -> pycolmap.TwoViewGeometry:
     """Two-view geometry of matches [m, 2] by COLMAP's defaults, as its own matchers store it: empty where fewer than 15
-    matches agree. Releases the interpreter's lock."""
+    matches agree. Every pair starts from the same seed, so that no order of pairs and no number of threads changes a
+    result. Releases the interpreter's lock."""
     options = pycolmap.TwoViewGeometryOptions()
     options.ransac.random_seed = SEED
     if len(matches) < options.min_num_inliers:

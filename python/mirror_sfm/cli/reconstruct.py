@@ -1,0 +1,95 @@
+"""`mirror-sfm reconstruct`: photos in, cameras and points out."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+from mirror_sfm.cli.app import app
+from mirror_sfm.cli.common import PerImage, Threads, Verify, errors_in_one_line, make_folder, shown, tell_skipped
+from mirror_sfm.errors import MirrorError, UsageError
+
+if TYPE_CHECKING:
+    from mirror_sfm.reconstruction import ReconstructionReport
+
+Names = Optional[list[str]]  # noqa: UP045
+
+
+@app.command()
+def reconstruct(
+    photos: Annotated[Path, typer.Argument(metavar="PHOTOS", help="Folder of photos; folders inside it count too.")],
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="OUT", help="Folder for the results.")],
+    include: Annotated[Names, typer.Option(metavar="PATTERN", help="Only photos whose names match.")] = None,
+    exclude: Annotated[Names, typer.Option(metavar="PATTERN", help="Not the photos whose names match.")] = None,
+    list_file: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--list", metavar="FILE", help="Only the photos named here, one a line."),
+    ] = None,
+    per_image: PerImage = 20,
+    verify: Verify = 50,
+    max_ratio: Annotated[float, typer.Option("--max-ratio", help="Of matches, as in `mirror-sfm match`.")] = 0.8,
+    single_camera: Annotated[bool, typer.Option("--single-camera", help="One camera took all photos.")] = False,
+    camera_per_folder: Annotated[
+        bool, typer.Option("--camera-per-folder", help="One camera took the photos of a folder.")
+    ] = False,
+    camera_model: Annotated[
+        str, typer.Option("--camera-model", metavar="MODEL", help="COLMAP's name: OPENCV, OPENCV_FISHEYE, ...")
+    ] = "SIMPLE_RADIAL",
+    global_mapper: Annotated[bool, typer.Option("--global", help="Map globally instead of photo by photo.")] = False,
+    threads: Threads = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print summary.json.")] = False,
+) -> None:
+    """Reconstruct cameras and points: SIFT, pairs, matches, geometry and mapping, through COLMAP.
+
+    Stopped at any moment and run again, it goes on where it was; photos and options that changed are noticed.
+
+    \b
+        mirror-sfm reconstruct photos -o project
+        colmap gui --database_path project/database.db --image_path photos --import_path project/sparse/0
+    """
+    with errors_in_one_line():
+        from mirror_sfm.pairs import PairOptions
+        from mirror_sfm.reconstruction import ReconstructOptions, summary_text, why_no_model
+        from mirror_sfm.reconstruction import reconstruct as reconstruct_photos
+
+        if not photos.is_dir():
+            raise UsageError(f"no such folder of photos: {shown(photos)}")
+        make_folder(out)
+        options = ReconstructOptions(
+            pairs=PairOptions(per_image=per_image, verify=verify),
+            max_ratio=max_ratio,
+            camera_sharing=_sharing(single_camera, camera_per_folder),
+            camera_model=camera_model,
+            mapper="global" if global_mapper else "incremental",
+            include=tuple(include or ()),
+            exclude=tuple(exclude or ()),
+            list_file=list_file,
+            threads=threads,
+            progress=sys.stderr.isatty(),
+        )
+        report = reconstruct_photos(photos, out, options)
+        tell_skipped(report.skipped)
+        if not report.models:
+            raise MirrorError(f"no model of {shown(photos)}: {why_no_model(report)}")
+        for name in report.unregistered:
+            typer.echo(f"not registered: {shown(name)}", err=True)
+        typer.echo(summary_text(report, options) if as_json else report_lines(report), nl=not as_json)
+
+
+def _sharing(single: bool, folder: bool) -> str:
+    if single and folder:
+        raise UsageError("--single-camera and --camera-per-folder contradict each other: give one")
+    return "single" if single else "folder" if folder else "auto"
+
+
+def report_lines(report: ReconstructionReport) -> str:
+    """A line per model."""
+    usable = report.photos - len(report.skipped)
+    return "\n".join(
+        f"{len(model.registered)} of {usable} photos, {model.points} points, {model.observations} observations, "
+        f"track length {model.track_length:.2f}, error {model.reprojection_error:.2f} px -> {shown(model.folder)}"
+        for model in report.models
+    )
