@@ -1,4 +1,4 @@
-"""Fast ops for view graphs: late interaction of regions (PR-MAC) and of local features (match kernel).
+"""Fast ops for view graphs: late interaction of regions (PR-MAC) and of local features (match kernel), pooling.
 
     import mirror_ext                    # torch ops: mirror_ext.pr_mac(query, target)
     import mirror_ext.numpy as mirror    # the same on NumPy arrays, without torch
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from ._build_info import cmake_prefix_path as cmake_prefix_path
     from ._match_kernel import match_kernel as match_kernel
     from ._match_kernel import mutual_matches as mutual_matches
+    from ._pooling import masked_max_pool as masked_max_pool
+    from ._pooling import region_max_pool as region_max_pool
     from ._pr_mac import pr_mac as pr_mac
     from ._pr_mac import pr_mac_rerank as pr_mac_rerank
     from ._pr_mac import pr_mac_topk as pr_mac_topk
@@ -28,6 +30,8 @@ _TORCH_OPS = {
     "match_kernel": "_match_kernel",
     "mutual_matches": "_match_kernel",
     "similarity_support": "_similarity_support",
+    "region_max_pool": "_pooling",
+    "masked_max_pool": "_pooling",
     "pr_mac": "_pr_mac",
     "pr_mac_topk": "_pr_mac",
     "pr_mac_rerank": "_pr_mac",

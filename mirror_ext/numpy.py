@@ -12,7 +12,16 @@ import numpy as np
 from . import _numpy
 from ._results import Matches, Support, TopK
 
-__all__ = ["match_kernel", "mutual_matches", "pr_mac", "pr_mac_rerank", "pr_mac_topk", "similarity_support"]
+__all__ = [
+    "masked_max_pool",
+    "match_kernel",
+    "mutual_matches",
+    "pr_mac",
+    "pr_mac_rerank",
+    "pr_mac_topk",
+    "region_max_pool",
+    "similarity_support",
+]
 
 
 def match_kernel(
@@ -110,6 +119,28 @@ def similarity_support(
     )
 
 
+def region_max_pool(
+    features: np.ndarray, boxes: np.ndarray, *, return_argmax: bool = False, num_threads: int | None = None
+) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
+    """Takes the maximum of every box of every map, whatever the strides: [B, R, C], and argmax int32."""
+    a = _Arguments("region_max_pool")
+    pooled, argmax = _numpy.region_max_pool(
+        a.strided("features", features), a.required("boxes", boxes), return_argmax, a.threads(num_threads)
+    )
+    return (pooled, argmax) if return_argmax else pooled
+
+
+def masked_max_pool(
+    features: np.ndarray, mask: np.ndarray, *, return_argmax: bool = False, num_threads: int | None = None
+) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
+    """Takes the maximum over the cells that a mask keeps, whatever the strides: [B, C], and argmax int32."""
+    a = _Arguments("masked_max_pool")
+    pooled, argmax = _numpy.masked_max_pool(
+        a.strided("features", features), a.required("mask", mask), return_argmax, a.threads(num_threads)
+    )
+    return (pooled, argmax) if return_argmax else pooled
+
+
 def pr_mac(
     query: np.ndarray,
     target: np.ndarray | None = None,
@@ -205,13 +236,17 @@ class _Arguments:
         return None if value is None else self.required(argument, value)
 
     def required(self, argument: str, value: np.ndarray) -> np.ndarray:
+        return np.require(self.strided(argument, value), requirements=["C", "A"])
+
+    def strided(self, argument: str, value: np.ndarray) -> np.ndarray:
+        """As it lies in memory, but aligned."""
         if not isinstance(value, np.ndarray):
             self.fail(TypeError, argument, "a NumPy array", type(value).__name__)
         if value.dtype.kind not in "biufc":
             self.fail(TypeError, argument, "an array of numbers", value.dtype)
         if not value.dtype.isnative:
             self.fail(TypeError, argument, "native byte order", value.dtype)
-        return np.require(value, requirements=["C", "A"])
+        return np.require(value, requirements=["A"])
 
     def depth(self, depth: int | None) -> int:
         if depth is not None and depth < 0:

@@ -11,7 +11,16 @@ import numpy as np
 
 from ._results import Matches, Support, TopK
 
-__all__ = ["match_kernel", "mutual_matches", "pr_mac", "pr_mac_rerank", "pr_mac_topk", "similarity_support"]
+__all__ = [
+    "masked_max_pool",
+    "match_kernel",
+    "mutual_matches",
+    "pr_mac",
+    "pr_mac_rerank",
+    "pr_mac_topk",
+    "region_max_pool",
+    "similarity_support",
+]
 
 
 # ---- local features --------------------------------------------------------------------------------------------------
@@ -122,6 +131,65 @@ def _score(a: np.ndarray, b: np.ndarray) -> np.float32:
     closeness = np.float32(1) - np.float32(0.5) * (ratio_a + ratio_b)
     terms = (closeness * closeness * np.float32(2**30)).astype(np.int64)
     return np.float32(terms.sum()) * np.float32(2**-30)
+
+
+# ---- pooling ---------------------------------------------------------------------------------------------------------
+
+
+def region_max_pool(features, boxes, *, return_argmax=False):
+    """The maximum of every box. torch.max gives NaNs, and of equal values the first."""
+    import torch
+
+    maps = torch.as_tensor(features)
+    row_major = torch.arange(maps.shape[2] * maps.shape[3]).view(maps.shape[2:])
+    pooled, argmax = (
+        [maps.new_empty((len(maps), 0, maps.shape[1]))],
+        [row_major.new_empty((len(maps), 0, maps.shape[1]))],
+    )
+    for row, column, height, width in torch.as_tensor(boxes).tolist():
+        inside = slice(row, row + height), slice(column, column + width)
+        best, where = _first_maximum(maps[:, :, *inside].flatten(2))
+        pooled.append(best[:, None])
+        argmax.append(row_major[inside].flatten()[where][:, None])
+    return _pooled(features, torch.cat(pooled, 1), torch.cat(argmax, 1), return_argmax)
+
+
+def masked_max_pool(features, mask, *, return_argmax=False):
+    """The maximum over the cells that a mask keeps; the minimum of all cells where it keeps none."""
+    import torch
+
+    maps, mask = torch.as_tensor(features), torch.as_tensor(mask) != 0
+    pooled, argmax = [maps.new_empty((0, maps.shape[1]))], [torch.empty((0, maps.shape[1]), dtype=torch.int64)]
+    for image, kept in zip(maps.flatten(2), mask.flatten(1), strict=True):
+        cells = kept.nonzero()[:, 0]
+        if len(cells):
+            best, where = _first_maximum(image[:, cells])
+            where = cells[where]
+        else:
+            best, where = _first_maximum(-image)
+            best = -best
+        pooled.append(best[None])
+        argmax.append(where[None])
+    return _pooled(features, torch.cat(pooled), torch.cat(argmax), return_argmax)
+
+
+def _first_maximum(cells):
+    """Values and positions along the last dimension: NaN before everything, then the largest, then the first."""
+    import torch
+
+    nan = cells.isnan()
+    largest = torch.where(nan, -torch.inf, cells).amax(-1, keepdim=True)
+    wins = torch.where(nan.any(-1, keepdim=True), nan, cells == largest)
+    where = wins.int().argmax(-1)
+    return cells.gather(-1, where[..., None])[..., 0], where
+
+
+def _pooled(features, pooled, argmax, return_argmax):
+    import torch
+
+    if not return_argmax:
+        return _like(features, pooled)
+    return _like(features, pooled), _like(features, argmax.to(torch.int32))
 
 
 # ---- regions ---------------------------------------------------------------------------------------------------------

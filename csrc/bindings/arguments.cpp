@@ -300,4 +300,32 @@ void check_candidates(const Array& candidates, const RegionArguments& arguments)
            text(index[i]) + " for query " + text(i / candidates.size(1)));
 }
 
+// ---- region_max_pool, masked_max_pool --------------------------------------------------------------------------------
+
+FeatureMaps feature_maps(const char* op, const Array& features, std::initializer_list<DType> dtypes) {
+  expect(op, "features", features, dtypes, "[B, C, H, W]");
+  FeatureMaps maps{features.data,
+                   features.size(0),
+                   features.size(1),
+                   features.size(2),
+                   features.size(3),
+                   {},
+                   scalar_of(features.dtype)};
+  int64_t dense = 1;
+  for (int i = 3; i >= 0; dense *= features.size(i), --i)
+    maps.strides[i] = features.strides.empty() ? dense : features.strides[static_cast<size_t>(i)];
+  return maps;
+}
+
+Boxes boxes_of(const Array& boxes) {
+  expect("region_max_pool", "boxes", boxes, {DType::kInt64, DType::kInt32}, "[R, 4]");
+  return {boxes.data, boxes.size(0), boxes.dtype == DType::kInt32};
+}
+
+const uint8_t* mask_of(const Array& mask, const FeatureMaps& features) {
+  expect("masked_max_pool", "mask", mask, {DType::kBool, DType::kUInt8},
+         "[" + text(features.images) + ", " + text(features.height) + ", " + text(features.width) + "]");
+  return mask.as<uint8_t>();
+}
+
 }  // namespace mirror::bindings

@@ -4,11 +4,13 @@
 // All of them throw std::invalid_argument with one sentence (array.h).
 #pragma once
 
+#include <initializer_list>
 #include <optional>
 #include <string>
 
 #include "bindings/array.h"
 #include "mirror/match_kernel.h"
+#include "mirror/pooling.h"
 #include "mirror/pr_mac.h"
 #include "mirror/similarity_support.h"
 
@@ -63,5 +65,14 @@ TopKOptions topk_options(int64_t k, const std::string& precision, int64_t margin
 // Shape of `candidates`, and (check_candidates, host memory) that every index is -1 or a target's.
 void expect_candidates(const Array& candidates, const RegionArguments& arguments);
 void check_candidates(const Array& candidates, const RegionArguments& arguments);
+
+// ---- region_max_pool, masked_max_pool: the core checks the boxes' values itself --------------------------------------
+
+constexpr std::initializer_list<DType> kPooled = {DType::kFloat32, DType::kFloat64, DType::kBFloat16,
+                                                  DType::kFloat16};
+// `features` may have strides. `dtypes`: what is pooled on this device.
+FeatureMaps feature_maps(const char* op, const Array& features, std::initializer_list<DType> dtypes);
+Boxes boxes_of(const Array& boxes);
+const uint8_t* mask_of(const Array& mask, const FeatureMaps& features);
 
 }  // namespace mirror::bindings

@@ -7,8 +7,8 @@ namespace mirror::bindings {
 namespace {
 
 const char* name(DType dtype) {
-  constexpr const char* kNames[] = {"uint8",   "int32",    "int64",   "float32",
-                                    "float64", "bfloat16", "float16", "other"};
+  constexpr const char* kNames[] = {"uint8",    "int32",   "int64", "float32", "float64",
+                                    "bfloat16", "float16", "bool",  "other"};
   return kNames[static_cast<int>(dtype)];
 }
 

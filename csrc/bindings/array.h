@@ -8,14 +8,15 @@
 
 namespace mirror::bindings {
 
-enum class DType { kUInt8, kInt32, kInt64, kFloat32, kFloat64, kBFloat16, kFloat16, kOther };
+enum class DType { kUInt8, kInt32, kInt64, kFloat32, kFloat64, kBFloat16, kFloat16, kBool, kOther };
 
-// Contiguous, aligned to its element size, on any device.
+// Contiguous (but where `strides` are given), aligned to its element size, on any device.
 struct Array {
   const void* data = nullptr;
   DType dtype = DType::kOther;
   std::vector<int64_t> shape;
-  std::string other_type = {};  // its name where dtype is kOther
+  std::string other_type = {};        // its name where dtype is kOther
+  std::vector<int64_t> strides = {};  // in elements; empty: contiguous
 
   int64_t size(int dimension) const { return shape[dimension]; }
   template <class T>

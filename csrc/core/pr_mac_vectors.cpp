@@ -1,38 +1,13 @@
 #include "core/pr_mac_vectors.h"
 
 #include <algorithm>
-#include <cstring>
 #include <limits>
 #include <type_traits>
 
+#include "core/half.h"
+
 namespace mirror {
 namespace prmac {
-namespace {
-
-float bits_to_float(uint32_t bits) {
-  float x;
-  std::memcpy(&x, &bits, sizeof x);
-  return x;
-}
-
-uint32_t float_to_bits(float x) {
-  uint32_t bits;
-  std::memcpy(&bits, &x, sizeof bits);
-  return bits;
-}
-
-float widen_bf16(uint16_t x) { return bits_to_float(static_cast<uint32_t>(x) << 16); }
-
-// Shifts exponent and mantissa into place and lets one multiplication repair the exponent, subnormals included.
-float widen_fp16(uint16_t x) {
-  const uint32_t sign = static_cast<uint32_t>(x & 0x8000) << 16;
-  const uint32_t rest = static_cast<uint32_t>(x & 0x7fff) << 13;
-  const float finite = bits_to_float(rest) * 0x1p112f;
-  const uint32_t infinite = rest | 0x7f800000;  // infinity and NaN keep their mantissa
-  return bits_to_float(sign | ((x & 0x7c00) == 0x7c00 ? infinite : float_to_bits(finite)));
-}
-
-}  // namespace
 
 float round_to_bf16(float x) {
   const uint32_t bits = float_to_bits(x);

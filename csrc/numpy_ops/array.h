@@ -21,6 +21,7 @@ using bindings::Array;
 using bindings::DType;
 using Input = nb::ndarray<nb::ro, nb::c_contig, nb::device::cpu>;  // mirror_ext/numpy.py makes them so
 using OptionalInput = std::optional<Input>;
+using StridedInput = nb::ndarray<nb::ro, nb::device::cpu>;  // as it lies in memory
 
 inline DType dtype_of(nb::dlpack::dtype dtype) {
   if (dtype == nb::dtype<uint8_t>()) return DType::kUInt8;
@@ -28,6 +29,7 @@ inline DType dtype_of(nb::dlpack::dtype dtype) {
   if (dtype == nb::dtype<int64_t>()) return DType::kInt64;
   if (dtype == nb::dtype<float>()) return DType::kFloat32;
   if (dtype == nb::dtype<double>()) return DType::kFloat64;
+  if (dtype == nb::dtype<bool>()) return DType::kBool;
   if (dtype.code == static_cast<uint8_t>(nb::dlpack::dtype_code::Float) && dtype.bits == 16)
     return DType::kFloat16;
   return DType::kOther;
@@ -38,7 +40,8 @@ inline std::string name_of(nb::dlpack::dtype dtype) {
   return (dtype.code < 7 ? kKinds[dtype.code] : "type") + std::to_string(dtype.bits);
 }
 
-inline Array view(const Input& input) {
+template <class... Constraints>
+Array view(const nb::ndarray<Constraints...>& input) {
   Array array{input.data(), dtype_of(input.dtype()), {}, name_of(input.dtype())};
   for (size_t i = 0; i < input.ndim(); ++i) array.shape.push_back(static_cast<int64_t>(input.shape(i)));
   return array;
@@ -47,6 +50,12 @@ inline Array view(const Input& input) {
 inline std::optional<Array> view(const OptionalInput& input) {
   if (!input.has_value()) return std::nullopt;
   return view(*input);
+}
+
+inline Array strided_view(const StridedInput& input) {
+  Array array = view(input);
+  for (size_t i = 0; i < input.ndim(); ++i) array.strides.push_back(input.stride(i));
+  return array;
 }
 
 // An array of our own, uninitialised, until Python owns it.

@@ -8,6 +8,7 @@
 #include "bindings/match_lists.h"
 #include "core/isa.h"
 #include "mirror/match_kernel.h"
+#include "mirror/pooling.h"
 #include "mirror/pr_mac.h"
 #include "mirror/similarity_support.h"
 #include "numpy_ops/array.h"
@@ -149,6 +150,46 @@ nb::object pr_mac_rerank(const Input& query, const OptionalInput& target, const 
   });
 }
 
+// Pooled numbers have the features' type: work(pointer) fills them.
+template <class Work>
+nb::object pooled_like(const StridedInput& features, const std::vector<int64_t>& shape, const Work& work) {
+  size_t count = features.itemsize();
+  for (const int64_t length : shape) count *= static_cast<size_t>(length);
+  std::unique_ptr<uint8_t[]> memory(new uint8_t[count]);
+  unlocked([&] { work(memory.get()); });
+  const std::vector<size_t> lengths(shape.begin(), shape.end());
+  uint8_t* const owned = memory.release();
+  nb::capsule owner(owned, [](void* p) noexcept { delete[] static_cast<uint8_t*>(p); });
+  return nb::cast(
+      nb::ndarray<nb::numpy>(owned, lengths.size(), lengths.data(), owner, nullptr, features.dtype()));
+}
+
+nb::tuple region_max_pool(const StridedInput& features, const Input& boxes, bool with_argmax,
+                          int num_threads) {
+  constexpr const char* op = "region_max_pool";
+  const FeatureMaps maps = bindings::feature_maps(op, strided_view(features), bindings::kPooled);
+  const Boxes regions = bindings::boxes_of(view(boxes));
+  Output<int32_t> argmax({maps.images, regions.count, with_argmax ? maps.channels : 0});
+  const nb::object pooled =
+      pooled_like(features, {maps.images, regions.count, maps.channels}, [&](void* out) {
+        mirror::region_max_pool(maps, regions, out, with_argmax ? argmax.data() : nullptr,
+                                threads(num_threads));
+      });
+  return nb::make_tuple(pooled, argmax.release());
+}
+
+nb::tuple masked_max_pool(const StridedInput& features, const Input& mask, bool with_argmax,
+                          int num_threads) {
+  constexpr const char* op = "masked_max_pool";
+  const FeatureMaps maps = bindings::feature_maps(op, strided_view(features), bindings::kPooled);
+  const uint8_t* const cells = bindings::mask_of(view(mask), maps);
+  Output<int32_t> argmax({maps.images, with_argmax ? maps.channels : 0});
+  const nb::object pooled = pooled_like(features, {maps.images, maps.channels}, [&](void* out) {
+    mirror::masked_max_pool(maps, cells, out, with_argmax ? argmax.data() : nullptr, threads(num_threads));
+  });
+  return nb::make_tuple(pooled, argmax.release());
+}
+
 }  // namespace
 }  // namespace mirror::numpy_ops
 
@@ -157,6 +198,8 @@ NB_MODULE(_numpy, m) {
   m.def("match_kernel", &ops::match_kernel);
   m.def("mutual_matches", &ops::mutual_matches);
   m.def("similarity_support", &ops::similarity_support);
+  m.def("region_max_pool", &ops::region_max_pool);
+  m.def("masked_max_pool", &ops::masked_max_pool);
   m.def("pr_mac", &ops::pr_mac);
   m.def("pr_mac_topk", &ops::pr_mac_topk);
   m.def("pr_mac_rerank", &ops::pr_mac_rerank);

@@ -40,6 +40,13 @@ STABLE_TORCH_LIBRARY(mirror, m) {
       "pr_mac_rerank(Tensor query, Tensor target, Tensor candidates, Tensor? query_sizes, Tensor? "
       "target_sizes,"
       " str reduction) -> Tensor");
+  // pooled [B, R, C], argmax [B, R, C] int32 ([B, R, 0] unless with_argmax)
+  m.def("region_max_pool(Tensor features, Tensor boxes, bool with_argmax) -> (Tensor, Tensor)");
+  // pooled [B, C], argmax [B, C] int32 ([B, 0] unless with_argmax)
+  m.def("masked_max_pool(Tensor features, Tensor mask, bool with_argmax) -> (Tensor, Tensor)");
+  // Gradient of both: grad and argmax [B, R, C] -> grad_features, of the type of grad and the shape of features; channels
+  // side by side (channels_last) where they are so in features
+  m.def("max_pool_backward(Tensor grad, Tensor features, Tensor argmax) -> Tensor");
   // Instruction sets: the highest of this machine, and the one MIRROR_ISA selects.
   m.def("isa_available() -> str");
   m.def("isa_selected() -> str");

@@ -39,6 +39,8 @@ inline DType dtype_of(const Tensor& tensor) {
       return DType::kBFloat16;
     case ScalarType::Half:
       return DType::kFloat16;
+    case ScalarType::Bool:
+      return DType::kBool;
     default:
       return DType::kOther;
   }
@@ -51,26 +53,48 @@ class Inputs {
       : op_(op), cpu_(first.is_cpu()), index_(first.get_device_index()) {}
 
   Array operator()(const char* argument, const Tensor& tensor) {
-    if (tensor.is_cpu() != cpu_ || tensor.get_device_index() != index_)
-      bindings::fail(op_, argument, "a tensor on " + device(cpu_, index_),
-                     "one on " + device(tensor.is_cpu(), tensor.get_device_index()));
-    Tensor dense = torch::stable::contiguous(tensor);
-    const int64_t alignment = cpu_ ? dense.element_size() : 16;  // CUDA kernels read 16 bytes at a time
-    if (reinterpret_cast<uintptr_t>(dense.const_data_ptr()) % alignment != 0)
-      dense = torch::stable::clone(dense);  // a view into bytes
-    kept_.push_back(dense);
-    const auto sizes = dense.sizes();
-    return {dense.const_data_ptr(),
-            dtype_of(dense),
-            {sizes.begin(), sizes.end()},
-            torch::headeronly::toString(dense.scalar_type())};
+    expect_here(argument, tensor);
+    // CUDA kernels read 16 bytes at a time.
+    const Tensor dense = torch::stable::contiguous(tensor);
+    return view(aligned(dense, cpu_ ? dense.element_size() : 16));
   }
   std::optional<Array> operator()(const char* argument, const OptionalTensor& tensor) {
     if (!tensor.has_value()) return std::nullopt;
     return (*this)(argument, *tensor);
   }
 
+  // As it lies in memory: not made contiguous, aligned to its elements.
+  Array strided(const char* argument, const Tensor& tensor) {
+    expect_here(argument, tensor);
+    const Tensor kept = aligned(tensor, tensor.element_size());
+    Array array = view(kept);
+    const auto strides = kept.strides();
+    array.strides.assign(strides.begin(), strides.end());
+    return array;
+  }
+
  private:
+  void expect_here(const char* argument, const Tensor& tensor) const {
+    if (tensor.is_cpu() == cpu_ && tensor.get_device_index() == index_) return;
+    bindings::fail(op_, argument, "a tensor on " + device(cpu_, index_),
+                   "one on " + device(tensor.is_cpu(), tensor.get_device_index()));
+  }
+
+  // The tensor, or a copy where it is a view into bytes.
+  static Tensor aligned(const Tensor& tensor, int64_t alignment) {
+    const bool good = reinterpret_cast<uintptr_t>(tensor.const_data_ptr()) % alignment == 0;
+    return good ? tensor : torch::stable::clone(tensor);
+  }
+
+  Array view(const Tensor& tensor) {
+    kept_.push_back(tensor);
+    const auto sizes = tensor.sizes();
+    return {tensor.const_data_ptr(),
+            dtype_of(tensor),
+            {sizes.begin(), sizes.end()},
+            torch::headeronly::toString(tensor.scalar_type())};
+  }
+
   static std::string device(bool cpu, int index) {
     return cpu ? "the CPU" : "CUDA device " + std::to_string(index);
   }

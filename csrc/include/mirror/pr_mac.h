@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "mirror/parallel.h"
+#include "mirror/scalar.h"
 
 namespace mirror {
 
@@ -19,10 +20,6 @@ enum class Reduction : int {
   kHausdorff = 5,  // max_i d_i           AML in distance mode: directed Hausdorff distance
 };
 constexpr bool higher_is_closer(Reduction r) { return r == Reduction::kCosine || r == Reduction::kBest; }
-
-// Storage type of the vectors. bfloat16 and float16 are widened to float32; arithmetic is float32, or float64 for
-// float64. Scores are float64 for float64 vectors, float32 otherwise.
-enum class Scalar : int { kFloat32 = 0, kFloat64 = 1, kBFloat16 = 2, kFloat16 = 3 };
 
 enum class Precision : int {
   kExact = 0,  // every product in the storage's arithmetic
@@ -41,7 +38,7 @@ struct Regions {
   int64_t images = 0;
   int64_t capacity = 0;
   int64_t channels = 0;
-  Scalar scalar = Scalar::kFloat32;
+  Scalar scalar = Scalar::kFloat32;  // scores are float64 for float64 vectors, float32 otherwise
 };
 
 // Scores of all pairs. scores [query.images, target.images] (float or double, see Scalar).
