@@ -156,3 +156,39 @@ def test_package_names_are_lazy() -> None:
         mirror_sfm.nothing  # noqa: B018
     code = "import sys, mirror_sfm; sys.exit(any(m in sys.modules for m in ('numpy', 'cv2', 'torch', 'PIL')))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"evidence": "hearsay"}, "evidence must be local, network or both, got hearsay"),
+        ({"evidence": "both"}, "evidence both needs a tower"),
+        ({"tower": "mobilenet_v2"}, "a tower needs weights"),
+        ({"weights": "random"}, "weights need a tower"),
+        ({"priors": ("weather",)}, "prior must be one of gps, time, order, got weather"),
+    ],
+)
+def test_options_that_contradict(wrong: dict[str, object], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        PairOptions(**wrong)
+
+
+def test_a_network_alone_and_as_a_witness(strip: Path, found: ViewGraph) -> None:
+    pytest.importorskip("torch")
+    heard = find_pairs(strip, dataclasses.replace(SMALL, tower="mobilenet_v2", weights="random"))
+    factor = heard.witnesses["network"]
+    assert heard.names == found.names and ((factor > 0) & (factor <= 1)).all()
+    np.testing.assert_array_equal(heard.scores, found.scores * factor)
+    alone = find_pairs(strip, dataclasses.replace(SMALL, evidence="network", tower="mobilenet_v2", weights="random"))
+    assert alone.names == found.names and len(alone.pairs) == 12 and not len(alone.evidence.pairs)
+    assert np.isnan(alone.probabilities).all() and not alone.components.any()
+
+
+def test_positions_of_the_photos_are_heard(strip: Path, found: ViewGraph, tmp_path: Path) -> None:
+    table = tmp_path / "gps.csv"
+    table.write_text("name,x,y\n" + "".join(f"{k}.jpg,{100 * k},0\n" for k in range(8)))
+    heard = find_pairs(strip, dataclasses.replace(SMALL, gps=table))
+    assert set(heard.witnesses) == {"gps"} and not found.witnesses
+    np.testing.assert_array_equal(heard.scores, found.scores * heard.witnesses["gps"])
+    assert heard.pairs[:7] == found.pairs[:7]
+    assert not find_pairs(strip, dataclasses.replace(SMALL, gps=table, priors=())).witnesses

@@ -23,8 +23,17 @@ def probabilities(candidates: Candidates, evidence: Evidence, scores: NDArray[np
     return logistic(inputs(candidates, evidence, scores) @ (BIAS, SUPPORT, WEIGHT))
 
 
+def heard(chance: NDArray[np.float32], factor: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Probabilities [P] after a witness spoke: odds times its factor, over the mean factor of the pairs that match.
+
+    A witness orders pairs; how many match is not changed by its saying that some are less likely than others.
+    """
+    odds = chance.astype(np.float64) * factor / max(np.average(factor, weights=chance + 1e-12), 1e-12)
+    return (odds / (odds + (1.0 - chance))).astype(np.float32) if len(chance) else chance
+
+
 def inputs(candidates: Candidates, evidence: Evidence, scores: NDArray[np.float32]) -> NDArray[np.float64]:
-    """What the log odds are linear in, [P, 3]: one, log support, log evidence w (none where a pair was not verified)."""
+    """What the log odds are linear in, [P, 3]: one, log support, log evidence w (none where not verified)."""
     weight = np.zeros(len(candidates))
     weight[evidence.pairs] = evidence.weight
     around = support(candidates, evidence, scores)

@@ -53,6 +53,11 @@ class Evidence:
     offsets: NDArray[np.int64]
 
 
+def no_evidence() -> Evidence:
+    """Of a collection in which geometry examined nothing."""
+    return Evidence(np.zeros(0, np.int64), np.zeros(0, np.float32), np.zeros((0, 2), np.int32), np.zeros(1, np.int64))
+
+
 def score_coarsely(features: Features, depth: int, threads: int, keep: int | None = None) -> Candidates:
     """Scores all pairs by their `depth` largest features.
 

@@ -160,6 +160,12 @@ def seven_bits(sift: NDArray[Any]) -> NDArray[np.uint8]:
     return np.minimum(127, np.round(256 * np.sqrt(sift / total))).astype(np.uint8)
 
 
+def featureless(names: Sequence[str]) -> Features:
+    """Photos whose features nobody looked at."""
+    none = PhotoFeatures(np.zeros((0, 4), np.float32), np.zeros((0, 128), np.uint8), (1, 1), (0, 0))
+    return stack(names, [none] * len(names))
+
+
 def stack(names: Sequence[str], photos: Sequence[PhotoFeatures]) -> Features:
     """Puts the features of photos side by side, padded with zeros."""
     capacity = max((len(photo.descriptors) for photo in photos), default=0)

@@ -9,17 +9,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mirror_sfm import exports
-from mirror_sfm.calibration import probabilities
+from mirror_sfm.cache import Cache
+from mirror_sfm.calibration import heard, probabilities
 from mirror_sfm.diffusion import diffuse
 from mirror_sfm.errors import UsageError
-from mirror_sfm.evidence import Candidates, Evidence, choose, score_coarsely, verify
-from mirror_sfm.features import Reading
+from mirror_sfm.evidence import Candidates, Evidence, choose, no_evidence, score_coarsely, verify
+from mirror_sfm.features import Reading, featureless
 from mirror_sfm.graph import select
+from mirror_sfm.network import NetworkOptions, network_candidates, network_witness
 from mirror_sfm.photos import Skipped
 from mirror_sfm.priors import PRIORS, distances, prior_factor, read_circumstances
 from mirror_sfm.sources import Source, as_source
@@ -36,6 +39,9 @@ class PairOptions:
         verify: pairs per photo examined with geometry; 50 is as good as all, 20 costs 0.01 mAP.
         features: features per photo used there.
         coarse_features: features per photo used to decide which pairs deserve that.
+        evidence: what counts: "local" features, a "network" alone, or "both". None: "both" where there is a tower.
+        tower: network, a name in `towers.TOWERS` or timm:NAME.
+        weights: file of its weights, or "random".
         priors: which of "gps", "time", "order" to hear; None: positions, where the photos or `gps` have them. Times and
             file order help some collections and mislead others, so they have to be asked for.
         gps: CSV with positions, in place of those in the photos (see `priors.read_circumstances`).
@@ -48,6 +54,9 @@ class PairOptions:
     verify: int = 50
     features: int = 512
     coarse_features: int = 128
+    evidence: str | None = None
+    tower: str | None = None
+    weights: str | os.PathLike[str] | None = None
     priors: tuple[str, ...] | None = None
     gps: str | os.PathLike[str] | None = None
     any_name: bool = False
@@ -62,6 +71,12 @@ class PairOptions:
                 raise UsageError(f"{name} must be at least {least}, got {value}")
         if self.features > 32768:
             raise UsageError(f"features must be at most 32768, got {self.features}")
+        if self.evidence not in (None, "local", "network", "both"):
+            raise UsageError(f"evidence must be local, network or both, got {self.evidence}")
+        if (self.evidence in ("network", "both")) > (self.tower is not None):
+            raise UsageError(f"evidence {self.evidence} needs a tower and its weights")
+        if (self.tower is None) != (self.weights is None):
+            raise UsageError("a tower needs weights and weights need a tower: give both")
         for prior in self.priors or ():
             if prior not in PRIORS:
                 raise UsageError(f"prior must be one of {', '.join(PRIORS)}, got {prior}")
@@ -84,11 +99,15 @@ def find_pairs(source: str | os.PathLike[str] | Source, options: PairOptions | N
 def score_pairs(source: str | os.PathLike[str] | Source, options: PairOptions | None = None) -> ScoredPairs:
     """Scores the pairs of a collection without choosing any. Arguments and errors as in `find_pairs`."""
     options = options or PairOptions()
-    threads = options.threads or processors()
-    clock = _Clock()
+    by = _score_by_network if options.evidence == "network" else _score_by_features
+    return by(as_source(source), options, options.threads or processors())
 
+
+def _score_by_features(source: Source, options: PairOptions, threads: int) -> ScoredPairs:
+    """Local features decide; a network and priors may have a say."""
+    clock = _Clock()
     with clock.stage("features"):
-        reading = as_source(source).read(options.features, threads, options.progress)
+        reading = source.read(options.features, threads, options.progress)
         if not options.any_name:
             reading = _with_safe_names(reading)
         features = reading.features
@@ -100,10 +119,17 @@ def score_pairs(source: str | os.PathLike[str] | Source, options: PairOptions | 
     with clock.stage("diffusion"):
         scores = diffuse(candidates, evidence, threads)
         chance = probabilities(candidates, evidence, scores)
+    witnesses = {}
+    if options.tower is not None and options.evidence != "local":
+        with clock.stage("network"):
+            _, witnesses["network"] = network_witness(
+                features.names, reading.paths, candidates, evidence, _network(options), threads, options.progress,
+                _cache(source),
+            )  # fmt: skip
     with clock.stage("priors"):
-        witnesses = _heard(features.names, reading.paths, candidates, evidence, options)
-        for factor in witnesses.values():
-            scores, chance = scores * factor, chance * factor
+        witnesses |= _priors(features.names, reading.paths, candidates, evidence, options)
+    for factor in witnesses.values():
+        scores, chance = scores * factor, heard(chance, factor)
     return ScoredPairs(
         features=features,
         skipped=reading.skipped,
@@ -114,6 +140,29 @@ def score_pairs(source: str | os.PathLike[str] | Source, options: PairOptions | 
         witnesses=witnesses,
         scores=scores,
         probabilities=chance,
+        seconds=clock.seconds,
+    )
+
+
+def _score_by_network(source: Source, options: PairOptions, threads: int) -> ScoredPairs:
+    """The system of the paper: no local feature is looked at."""
+    clock = _Clock()
+    with clock.stage("network"):
+        paths = source.files()
+        unsafe = {} if options.any_name else {name: why for name in paths if (why := exports.unsafe_name(name))}
+        names = [name for name in paths if name not in unsafe]
+        found = network_candidates(names, paths, _network(options), threads, options.progress, _cache(source))
+    skipped = (*found.skipped, *(Skipped(name, why) for name, why in unsafe.items()))
+    return ScoredPairs(
+        features=featureless(found.names),
+        skipped=tuple(sorted(skipped, key=lambda photo: photo.name)),
+        paths=paths,
+        photos=len(paths),
+        candidates=found.candidates,
+        evidence=no_evidence(),
+        witnesses={},
+        scores=found.candidates.coarse,
+        probabilities=np.full(len(found.candidates), np.nan, np.float32),
         seconds=clock.seconds,
     )
 
@@ -134,7 +183,15 @@ def pair_budget(photos: int, per_image: int) -> int:
     return max(1, photos * per_image // 2)
 
 
-def _heard(
+def _network(options: PairOptions) -> NetworkOptions:
+    return NetworkOptions(tower=cast(str, options.tower), weights=cast(str, options.weights))
+
+
+def _cache(source: Source) -> Cache | None:
+    return None if source.cache is None else Cache(source.cache)
+
+
+def _priors(
     names: Sequence[str], paths: Mapping[str, Path], candidates: Candidates, evidence: Evidence, options: PairOptions
 ) -> dict[str, NDArray[np.float32]]:
     """What each prior that knows something multiplies the scores by."""
@@ -143,9 +200,7 @@ def _heard(
         return {}
     where = read_circumstances(names, paths, options.gps)
     apart = {prior: distances(where, prior, candidates) for prior in PRIORS if prior in wanted}
-    return {
-        prior: prior_factor(candidates, evidence, far) for prior, metres in apart.items() if np.isfinite(metres).any()
-    }
+    return {prior: prior_factor(candidates, evidence, far) for prior, far in apart.items() if np.isfinite(far).any()}
 
 
 def _with_safe_names(reading: Reading) -> Reading:

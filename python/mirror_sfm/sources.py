@@ -18,7 +18,18 @@ from mirror_sfm.reading import read_features
 
 
 class Source(Protocol):
-    """Anything that has photos with features."""
+    """Anything that has photos with features.
+
+    Attributes:
+        cache: folder that keeps what was found in photos from run to run; none: nothing is kept.
+    """
+
+    @property
+    def cache(self) -> str | os.PathLike[str] | None: ...
+
+    def files(self) -> dict[str, Path]:
+        """Files of the photos by name, in the order of names, where they are known. Errors as in `read`."""
+        ...
 
     def read(self, count: int, threads: int, progress: bool = False) -> Reading:
         """The `count` largest features of every photo.
@@ -49,6 +60,11 @@ class PhotoFolder:
     masks: str | os.PathLike[str] | None = None
     cache: str | os.PathLike[str] | None = None
 
+    def files(self) -> dict[str, Path]:
+        """See `Source`."""
+        photos = find_photos(self.folder, self.include, self.exclude, self.list_file, self.masks)
+        return {photo.name: photo.path for photo in photos}
+
     def read(self, count: int, threads: int, progress: bool = False) -> Reading:
         """See `Source`."""
         if self.masks is not None and os.path.realpath(self.masks) == os.path.realpath(self.folder):
@@ -68,10 +84,16 @@ class ColmapDatabase:
     Attributes:
         path: the database. It is only read.
         images: folder of the photos, for what else they know (positions, thumbnails); none: nothing is known of them.
+        cache: folder that keeps what a network saw in them from run to run.
     """
 
     path: str | os.PathLike[str]
     images: str | os.PathLike[str] | None = None
+    cache: str | os.PathLike[str] | None = None
+
+    def files(self) -> dict[str, Path]:
+        """See `Source`."""
+        return self.read(2, 1).paths
 
     def read(self, count: int, threads: int, progress: bool = False) -> Reading:
         """See `Source`."""
@@ -86,11 +108,16 @@ class HlocFeatures:
 
     Attributes:
         path: features.h5.
-        images: as in `ColmapDatabase`.
+        images, cache: as in `ColmapDatabase`.
     """
 
     path: str | os.PathLike[str]
     images: str | os.PathLike[str] | None = None
+    cache: str | os.PathLike[str] | None = None
+
+    def files(self) -> dict[str, Path]:
+        """See `Source`."""
+        return self.read(2, 1).paths
 
     def read(self, count: int, threads: int, progress: bool = False) -> Reading:
         """See `Source`."""

@@ -53,7 +53,10 @@ def choose_source(
         if value and option != "cache":
             name = {"list_file": "list"}.get(option, option)
             raise UsageError(f"--{name} chooses among photos of a folder; it does nothing with features from a file")
-    return ColmapDatabase(database, images) if database is not None else HlocFeatures(cast(Path, hloc_features), images)
+    cache = folder.get("cache")
+    if database is not None:
+        return ColmapDatabase(database, images, cache)
+    return HlocFeatures(cast(Path, hloc_features), images, cache)
 
 
 def make_folder(folder: Path) -> None:

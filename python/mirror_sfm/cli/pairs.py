@@ -29,6 +29,7 @@ Images = Annotated[
     typer.Argument(metavar="[IMAGES]", help="Folder of photos; folders inside it count too.", show_default=False),
 ]
 File = Optional[Path]  # noqa: UP045
+Name = Optional[str]  # noqa: UP045
 Names = Optional[list[str]]  # noqa: UP045
 
 
@@ -53,6 +54,12 @@ def pairs(
         File, typer.Option(metavar="FOLDER", help="Masks as COLMAP takes them, NAME.png; black is left out.")
     ] = None,
     per_image: PerImage = 20,
+    evidence: Annotated[
+        Name,
+        typer.Option(metavar="WHAT", help="local features, a network alone, or both (as soon as there is a tower)."),
+    ] = None,
+    tower: Annotated[Name, typer.Option(metavar="NAME", help="Network, such as mobilenet_v2 or timm:NAME.")] = None,
+    weights: Annotated[Name, typer.Option(metavar="FILE", help="Its weights, safetensors or pth; or random.")] = None,
     prior: Annotated[
         Names,
         typer.Option(metavar="NAME", help="gps, time, order or none: what else to believe. Default: gps, where there."),
@@ -88,6 +95,9 @@ def pairs(
             verify=verify,
             features=features,
             coarse_features=coarse_features,
+            evidence=evidence,
+            tower=tower,
+            weights=weights,
             priors=chosen_priors(prior or []),
             gps=gps,
             threads=threads,
