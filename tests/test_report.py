@@ -208,6 +208,17 @@ def test_words_name_what_needs_a_look(graph: ViewGraph, tmp_path: Path) -> None:
     assert "no feature found" in page and "the file is empty" in page
 
 
+def test_isolated_photos_have_a_sentence(graph: ViewGraph) -> None:
+    found = findings.find(graph)
+    said = findings.why_alone(graph, found, tables.shown_pairs(graph).rows)
+    assert said == {photo: "Isolated: it was compared with no other photo." for photo in (38, 39)}
+    bare = dataclasses.replace(graph, chosen=graph.chosen[:0], reasons=graph.reasons[:0])
+    said = findings.why_alone(bare, findings.find(bare), tables.shown_pairs(bare).rows)
+    of_first = np.flatnonzero(graph.candidates.i == 0)
+    best = of_first[graph.probabilities[of_first].argmax()]
+    assert len(said) == 40 and f"neighbour, {graph.names[graph.candidates.j[best]]}, it matches with" in said[0]
+
+
 def test_a_graph_that_hangs_on_one_pair_says_so() -> None:
     whole = flight(12, per_image=30)
     left = np.isin(whole.candidates.i[whole.chosen], range(6)) == np.isin(whole.candidates.j[whole.chosen], range(6))
@@ -654,9 +665,9 @@ def test_it_reads_without_script_and_prints(page: chromium.Page, written: Path) 
 
 
 def test_a_thousand_photos(page: chromium.Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With thumbnails as large as they may be."""
+    """With as many bytes of thumbnails and of matches as there may be."""
     names = tuple(f"{k:04d}.jpg" for k in range(1000))
-    thousand = flight(1000, per_image=20, matches=150, names=names, parts=3, alone=3)
+    thousand = flight(1000, per_image=20, matches=400, names=names, parts=3, alone=3, features=512)
     (tmp_path / "plain.ppm").write_bytes(b"P6 256 192 255 " + bytes(256 * 192 * 3))
     jpeg = thumbnails.make_thumbnails([tmp_path / "plain.ppm"], 1)[0].jpeg
     full = thumbnails.Thumbnail(jpeg.ljust(thumbnails.ALL_BYTES // 1000, b"\0"), 1, "")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mirror_sfm.budget import Limits
 from mirror_sfm.evidence import Candidates, Evidence
 from mirror_sfm.features import Features
 from mirror_sfm.graph import select
@@ -22,11 +23,12 @@ def flight(
     skipped: tuple[Skipped, ...] = (),
     parts: int = 1,
     alone: int = 0,
+    features: int = 64,
     seed: int = 0,
 ) -> ViewGraph:
     """Photos of a flight in strips, in `parts` areas far apart; the last `alone` photos match nothing.
 
-    Every photo has 64 features at random places; every pair of neighbours has up to `matches` good ones.
+    Every photo has `features` features at random places; every pair of neighbours has up to `matches` good ones.
     """
     rng = np.random.default_rng(seed)
     names = names or tuple(f"strip/{k:05d}.jpg" for k in range(photos))
@@ -38,13 +40,13 @@ def flight(
     near = np.exp(-0.35 * ((where[i] - where[j]) ** 2).sum(1)).astype(np.float32)
     candidates = Candidates(photos, i.astype(np.int32), j.astype(np.int32), near)
     counts = np.round(near * matches).astype(np.int64)
-    features = Features(
+    found = Features(
         names=names,
-        keypoints=np.concatenate((rng.uniform(0, 479, (photos, 64, 2)), rng.uniform(2, 30, (photos, 64, 2))), 2).astype(
-            np.float32
-        ),
-        descriptors=np.zeros((photos, 64, 128), np.uint8),
-        sizes=np.full(photos, 64, np.int32),
+        keypoints=np.concatenate(
+            (rng.uniform(0, 479, (photos, features, 2)), rng.uniform(2, 30, (photos, features, 2))), 2
+        ).astype(np.float32),
+        descriptors=np.zeros((photos, features, 128), np.uint8),
+        sizes=np.full(photos, features, np.int32),
         diagonals=np.full(photos, 800, np.float32),
         image_sizes=np.tile(np.array([[4000, 3000]], np.int32), (photos, 1)),
         scales=np.full((photos, 2), 6.25, np.float32),
@@ -52,12 +54,12 @@ def flight(
     evidence = Evidence(
         pairs=np.arange(len(i), dtype=np.int64),
         weight=(100 * near).astype(np.float32),
-        features=rng.integers(0, 64, (int(counts.sum()), 2)).astype(np.int32),
+        features=rng.integers(0, features, (int(counts.sum()), 2)).astype(np.int32),
         offsets=np.concatenate(([0], np.cumsum(counts))).astype(np.int64),
     )
-    chosen, reasons = select(candidates, near, evidence, max(1, photos * per_image // 2))
+    chosen, reasons = select(candidates, near, near, evidence, Limits(max(1, photos * per_image // 2), min_prob=0.0))
     return ViewGraph(
-        features=features,
+        features=found,
         skipped=skipped,
         paths=paths or {},
         photos=photos + len(skipped),

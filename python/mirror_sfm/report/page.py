@@ -22,7 +22,7 @@ from mirror_sfm.photos import shown
 from mirror_sfm.priors import read_circumstances
 from mirror_sfm.report import tables
 from mirror_sfm.report.drawing import WIDTH, Arrangement, arrange, draw_graph, draw_map, local_metres
-from mirror_sfm.report.findings import Findings, advice, commands, find, summary
+from mirror_sfm.report.findings import Findings, advice, commands, find, summary, why_alone
 from mirror_sfm.report.layout import Points
 from mirror_sfm.report.thumbnails import Thumbnail, make_thumbnails
 from mirror_sfm.threads import processors
@@ -128,8 +128,9 @@ def _data(
         "attention": tables.packed(np.array(findings.attention(), np.int64)),
         "order": tables.packed(np.array(arrangement.order, np.int64)),
         "reasons": [*REASONS, "not chosen"],
-        "isolated": {},
+        "isolated": why_alone(graph, findings, pairs.rows),
         "fine": tables.FINE,
+        "highest": tables.highest_score(graph),
         "notExamined": tables.NOT_EXAMINED,
         "pairs": tables.pair_table(graph, pairs),
         "matches": tables.match_table(graph, pairs, turns),

@@ -65,14 +65,14 @@
   function described(a, b) {
     const row = findPair(a, b);
     if (row !== undefined) {
-      const words = [`probability ${percent(pairs.probability[row] / data.fine)}`, `score ${(pairs.score[row] / data.fine).toFixed(3)}`];
+      const words = [`probability ${percent(pairs.probability[row] / data.fine)}`, `score ${((pairs.score[row] / 65535) * data.highest).toPrecision(3)}`];
       words.push(chosen(row) ? `chosen: ${data.reasons[pairs.reason[row]]}` : data.reasons[notChosen]);
       if (pairs.evidence[row] !== data.notExamined) words.push(many(matches.found[row], "good match"));
       return words;
     }
     const cell = findCell(a, b);
     if (cell < 0) return ["probability below 0.2 %", "not chosen"];
-    return [`probability ${percent(cells.probability[cell] / 255)}`, `score ${(cells.score[cell] / 200).toFixed(2)}`, "not chosen"];
+    return [`probability ${percent(cells.probability[cell] / 255)}`, `score ${((cells.score[cell] / 255) * data.highest).toPrecision(2)}`, "not chosen"];
   }
 
   // -- pictures -------------------------------------------------------------------------------------------------------
@@ -435,7 +435,7 @@
     }
     const image = new ImageData(side, side);
     for (let k = 0; k < level.length; k++) {
-      const share = Math.sqrt(level[k] / 255);
+      const share = level[k] / 255;
       const base = bin === 1 && k % (side + 1) === 0 ? diagonal : low;
       for (let c = 0; c < 3; c++) image.data[4 * k + c] = base[c] + (high[c] - base[c]) * share;
       image.data[4 * k + 3] = 255;

@@ -13,9 +13,9 @@ from mirror_sfm.graph import REASONS
 from mirror_sfm.report.thumbnails import upright
 from mirror_sfm.view_graph import ViewGraph
 
-FINE = 10_000  # steps of a probability or score shown as a number
+FINE = 10_000  # steps of a probability or a factor shown as a number
 REJECTED = 3  # neighbours shown per photo that were not chosen
-MATCH_BYTES = 6_000_000  # of all matches drawn
+MATCH_BYTES = 5_000_000  # of all matches drawn
 NOT_EXAMINED = 2**32 - 1  # evidence of a pair whose geometry was not examined
 
 Packed = dict[str, str]
@@ -26,6 +26,16 @@ def packed(values: NDArray[np.integer]) -> Packed:
     largest = int(values.max(initial=0))
     kind = "u1" if largest < 2**8 else "u2" if largest < 2**16 else "u4"
     return {"type": kind, "data": base64.b64encode(values.astype(f"<{kind}").tobytes()).decode()}
+
+
+def highest_score(graph: ViewGraph) -> float:
+    """Scores are packed relative to this."""
+    return float(graph.scores.max(initial=0.0)) or 1.0
+
+
+def _scores(graph: ViewGraph, rows: NDArray[np.int64], steps: int) -> Packed:
+    share = np.clip(graph.scores[rows].astype(np.float64) / highest_score(graph), 0, 1)
+    return packed(np.round(share * steps).astype(np.int64))
 
 
 def _fine(values: NDArray[np.floating]) -> NDArray[np.int64]:
@@ -64,7 +74,7 @@ def pair_table(graph: ViewGraph, pairs: ShownPairs) -> dict[str, Any]:
         "a": packed(graph.candidates.i[pairs.rows]),
         "b": packed(graph.candidates.j[pairs.rows]),
         "probability": packed(_fine(graph.probabilities[pairs.rows])),
-        "score": packed(_fine(graph.scores[pairs.rows])),
+        "score": _scores(graph, pairs.rows, 65535),
         "evidence": packed(weight[pairs.rows]),
         "reason": packed(pairs.reasons),
         "witnesses": {name: packed(_fine(factor[pairs.rows])) for name, factor in sorted(graph.witnesses.items())},
@@ -72,7 +82,7 @@ def pair_table(graph: ViewGraph, pairs: ShownPairs) -> dict[str, Any]:
 
 
 def cell_table(graph: ViewGraph) -> dict[str, Packed]:
-    """The matrix above its diagonal, by rows: partner, probability in 255 steps, score in 200 per unit. Pairs of
+    """The matrix above its diagonal, by rows: partner, probability and score in 255 steps. Pairs of
     probability 0 in these steps are left out."""
     probability = np.round(np.clip(graph.probabilities.astype(np.float64), 0, 1) * 255).astype(np.int64)
     kept = np.flatnonzero(probability)
@@ -81,7 +91,7 @@ def cell_table(graph: ViewGraph) -> dict[str, Packed]:
         "counts": packed(counts),
         "partner": packed(graph.candidates.j[kept]),
         "probability": packed(probability[kept]),
-        "score": packed(np.clip(np.round(graph.scores[kept].astype(np.float64) * 200), 0, 255).astype(np.int64)),
+        "score": _scores(graph, kept, 255),
     }
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 from mirror_sfm.photos import UnusablePhoto, decode, large_photos_allowed, load_image, read_file, reasons_in_words
 from mirror_sfm.threads import parallel
 
-ALL_BYTES = 12_000_000  # of all thumbnails: 12 kB each for 1,000 photos
+ALL_BYTES = 10_000_000  # of all thumbnails: 10 kB each for 1,000 photos
 SIDES = (512, 448, 384, 320, 256, 208, 160, 128, 96, 64)  # of the longer side, pixels
 BYTES_PER_PIXEL = 0.24  # what JPEG takes for photos full of detail, at the first of `QUALITIES`
 QUALITIES = (74, 62, 50, 38, 24)
