@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mirror_sfm.descriptors.covariance import Moments
-from mirror_sfm.descriptors.whitening import PcaWhitening, Whitening, oas, unit
+from mirror_sfm.descriptors.whitening import PcaWhitening, Whitening, unit
 from mirror_sfm.errors import MirrorError
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "golden.json").read_text())
@@ -66,18 +66,6 @@ def test_scikit_learn_gives_the_same() -> None:
     np.testing.assert_allclose(ours.apply(x), unit(sklearn.transform(x)) * signs, atol=1e-9)
 
 
-def test_oracle_approximating_shrinkage_of_scikit_learn() -> None:
-    covariance = pytest.importorskip("sklearn.covariance")
-    x = vectors(40, 12)
-    x -= x.mean(axis=0)
-    _, theirs = covariance.oas(x, assume_centered=True)
-    eigenvalues = np.linalg.eigvalsh(x.T @ x / 40)
-    # They leave out the 2 / C of Eq. 23; without it the formulas are the same.
-    t, q = eigenvalues.sum() ** 2, (eigenvalues**2).sum()
-    assert theirs == pytest.approx((q + t) / (41 * (q - t / 12)), rel=1e-9)
-    assert oas(eigenvalues, 40) == pytest.approx(theirs, rel=0.2)
-
-
 @given(st.integers(2, 60), st.integers(1, 9), st.integers(0, 1000))
 @settings(max_examples=60, deadline=None)
 def test_covariance_is_exact(count: int, channels: int, seed: int) -> None:
@@ -116,18 +104,30 @@ def test_whitens() -> None:
 
 def test_shrinkage_falls_with_the_number_of_photos() -> None:
     x = vectors(4000, 20)
-    shares = [PcaWhitening.fit(x[:n]).shrinkage for n in (5, 20, 100, 1000, 4000)]
-    assert shares == sorted(shares, reverse=True) and shares[-1] < 0.01 < shares[0] <= 1
-    regions = x.reshape(-1, 10, 20)
-    assert PcaWhitening.fit(regions).photos == 400
-    assert PcaWhitening.fit(regions).shrinkage > PcaWhitening.fit(x).shrinkage  # regions of a photo resemble each other
+    assert [PcaWhitening.fit(x[:n]).shrinkage for n in (2, 1000, 4000)] == [5000 / (5000 + n) for n in (2, 1000, 4000)]
+    photos = PcaWhitening.fit(x.reshape(-1, 10, 20))
+    assert photos.photos == 400 and photos.shrinkage == 5000 / 5400  # regions of one photo are no independent samples
 
 
-def test_full_shrinkage_only_centres_and_turns() -> None:
+def test_full_shrinkage_changes_no_similarity() -> None:
     x = vectors(50, 6)
     got = PcaWhitening.fit(x, shrinkage=1).apply(x)
-    centred = unit(unit(x) - unit(x).mean(axis=0))
-    np.testing.assert_allclose(got @ got.T, centred @ centred.T, atol=1e-12)
+    np.testing.assert_allclose(got @ got.T, unit(x) @ unit(x).T, atol=1e-12)
+
+
+@given(st.floats(0, 1), st.integers(0, 99))
+@settings(max_examples=30, deadline=None)
+def test_shrinkage(rho: float, seed: int) -> None:
+    """The formulas, with the matrix itself shrunk and inverted: eigenvectors play no part."""
+    x = unit(vectors(40, 5, seed))
+    mean, covariance = x.mean(axis=0), np.cov(x.T)
+    level = rho * np.trace(covariance) / 5
+    precision = np.linalg.inv((1 - rho) * covariance + level * np.eye(5))
+    centred = x - (1 - np.sqrt(level / (level + (1 - rho) * mean @ mean))) * mean
+    gram = centred @ precision @ centred.T
+    scale = np.sqrt(np.diag(gram))
+    got = PcaWhitening.fit(x, shrinkage=rho).apply(x)
+    np.testing.assert_allclose(got @ got.T, gram / scale[:, None] / scale, atol=1e-7)
 
 
 def test_fewer_samples_than_channels() -> None:

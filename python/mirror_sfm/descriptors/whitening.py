@@ -2,11 +2,17 @@
 
     y = L2( Lambda_d^(-1/2) U_d^T (x - mu) )        x: L2-normalised; covariance = U Lambda U^T, divided by n - 1
 
-Jegou, Chum, *Negative Evidences and Co-occurrences in Image Retrieval*, ECCV 2012. A small collection overrates the
-largest and underrates the smallest eigenvalues, and dividing by the square root of the latter amplifies noise. Hence
-the covariance is drawn towards the identity before it is inverted, the more, the fewer photos it comes from: the
-oracle-approximating shrinkage of Chen, Wiesel, Eldar, Hero, *Shrinkage Algorithms for MMSE Covariance Estimation*,
-IEEE Trans. Signal Processing 2010, Eq. 23. It moves eigenvalues only, not directions.
+Jegou, Chum, *Negative Evidences and Co-occurrences in Image Retrieval*, ECCV 2012. Fitted on many independent photos
+that is right. Fitted on the collection itself it is not: there the strongest directions are what its photos differ by,
+the smallest eigenvalues are noise, and ranks get worse (docs/descriptors.md has the numbers). Hence shrinkage rho:
+
+    Lambda <- (1 - rho) Lambda + rho t,  t = trace(Lambda) / C
+    mu     <- (1 - sqrt(rho t / (rho t + (1 - rho) |mu|^2))) mu
+
+0 is PCA-whitening, 1 changes no similarity. The covariance is the posterior mean under a prior of identity covariance
+worth some number of photos (Haff, *Empirical Bayes Estimation of the Multivariate Normal Covariance Matrix*, Annals of
+Statistics 1980); "auto" counts photos, not regions, against 5000 of the prior. The mean is kept as far as a direction
+of variance |mu|^2 would be.
 """
 
 from __future__ import annotations
@@ -24,6 +30,7 @@ from mirror_sfm.descriptors.arguments import expect_count, expect_finite, expect
 from mirror_sfm.descriptors.covariance import BLOCK, Moments
 from mirror_sfm.errors import MirrorError
 
+PRIOR_PHOTOS = 5000  # what the prior of "auto" is worth
 SMALLEST = 1e-9  # eigenvalues are at least this share of the largest
 TINY = 1e-12  # norms are at least this: a zero vector stays zero
 
@@ -41,7 +48,7 @@ def unit(vectors: Array) -> Array:
 class Whitening:
     """y = L2(projection (L2(x) - mean)): what every whitening is once it is fitted."""
 
-    mean: NDArray[np.float64]  # [C]
+    mean: NDArray[np.float64]  # [C] what is subtracted
     projection: NDArray[np.float64]  # [d, C]
 
     def apply(self, vectors: Array) -> Array:
@@ -115,7 +122,8 @@ class PcaWhitening(Whitening):
                 on their order or division.
             dim: vectors are reduced to this many; None: as many as they have. Directions that the samples do not span
                 are left out, so the result may be shorter; none is, with dim=None and shrinkage > 0.
-            shrinkage: "auto", or the share of the identity: 0 for plain PCA-whitening, 1 for PCA without whitening.
+            shrinkage: share of the identity: 0 for PCA-whitening, as published; 1 changes no similarity; "auto": 5000 /
+                (5000 + photos), right for vectors of the collection that is searched.
 
         Raises:
             ValueError: fewer than two vectors, all the same, NaN, or a wrong shape.
@@ -131,26 +139,17 @@ class PcaWhitening(Whitening):
         rank = int((eigenvalues > SMALLEST * eigenvalues[0]).sum())
         if eigenvalues[0] < TINY:
             fail("PcaWhitening", "vectors", "vectors that differ", "the same vector again and again")
-        rho = oas(eigenvalues, photos) if shrinkage == "auto" else float(shrinkage)
-        shrunk = (1 - rho) * eigenvalues + rho * eigenvalues.mean()
+        rho = PRIOR_PHOTOS / (PRIOR_PHOTOS + photos) if shrinkage == "auto" else float(shrinkage)
+        level = rho * eigenvalues.mean()
+        shrunk = (1 - rho) * eigenvalues + level
         kept = rank if dim is not None or rho == 0 else len(eigenvalues)
         kept = min(kept, dim or kept)
         shrunk = np.maximum(shrunk, SMALLEST * shrunk[0])[:kept]
         components = np.ascontiguousarray(directions[:, :kept].T)
         projection = components / np.sqrt(shrunk)[:, None]
-        return cls(moments.mean(), projection, components, shrunk, rho, photos)
-
-
-def oas(eigenvalues: NDArray[np.float64], samples: int) -> float:
-    """Share of the identity by the oracle-approximating shrinkage, 0..1, from all C eigenvalues (Chen et al., Eq. 23).
-
-    With t = trace(S), q = trace(S^2): ((1 - 2/C) q + t^2) / ((n + 1 - 2/C) (q - t^2 / C)).
-    """
-    channels = len(eigenvalues)
-    square_of_trace, trace_of_square = eigenvalues.sum() ** 2, (eigenvalues**2).sum()
-    above = (1 - 2 / channels) * trace_of_square + square_of_trace
-    below = (samples + 1 - 2 / channels) * (trace_of_square - square_of_trace / channels)
-    return 1.0 if above >= below else float(above / below)
+        mean = moments.mean()
+        kept_of_mean = np.sqrt(level / (level + (1 - rho) * (mean @ mean))) if rho else 0.0
+        return cls((1 - kept_of_mean) * mean, projection, components, shrunk, rho, photos)
 
 
 def _moments(vectors: ArrayLike | Iterable[ArrayLike]) -> tuple[Moments | None, int]:
