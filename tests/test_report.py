@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 from view_graphs import flight
 
-from mirror_sfm.graph import components
+from mirror_sfm.graph import REASONS, components
 from mirror_sfm.pairs import PairOptions
 from mirror_sfm.photos import Skipped, shown
 from mirror_sfm.report import drawing, findings, layout, tables, thumbnails, write_report
@@ -432,7 +432,7 @@ def test_neighbours_that_were_not_chosen(graph: ViewGraph) -> None:
     chosen = set(graph.chosen.tolist())
     assert pairs.rows[: len(chosen)].tolist() == graph.chosen.tolist()
     others = set(pairs.rows[len(chosen) :].tolist())
-    assert not chosen & others and (pairs.reasons[len(chosen) :] == 4).all()
+    assert not chosen & others and (pairs.reasons[len(chosen) :] == len(REASONS)).all()
     for photo in range(40):
         ends = (graph.candidates.i == photo) | (graph.candidates.j == photo)
         rest = [row for row in np.flatnonzero(ends).tolist() if row not in chosen]

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from mirror_sfm.budget import expected_recall
 from mirror_sfm.graph import REASONS, components
 from mirror_sfm.photos import shown
 from mirror_sfm.view_graph import ViewGraph
@@ -70,7 +71,6 @@ def find(graph: ViewGraph) -> Findings:
     likely = chosen >= LIKELY
     likely_part = components(photos, i[likely], j[likely])
     joins = (graph.reasons == REASONS.index("bridge")) & (likely_part[i] != likely_part[j])
-    every = graph.probabilities.sum(dtype=np.float64)
     return Findings(
         part=part,
         part_sizes=np.bincount(part, minlength=1)[: part.max(initial=-1) + 1],
@@ -79,7 +79,7 @@ def find(graph: ViewGraph) -> Findings:
         cuts=cut_pairs(photos, i, j),
         likely_parts=len(np.unique(likely_part)),
         unsure=np.flatnonzero(joins),
-        recall=float(chosen.sum() / every) if every > 0 else 1.0,
+        recall=expected_recall(graph.probabilities, graph.chosen),
     )
 
 
