@@ -78,7 +78,7 @@ def test_few_photos(strip: Path, tmp_path: Path, photos: int) -> None:
 
 
 def test_more_pairs_than_there_are_gives_all(strip: Path) -> None:
-    assert len(find_pairs(strip, PairOptions(per_image=1000)).pairs) == 28
+    assert len(find_pairs(strip, PairOptions(per_image=1000, min_prob=0)).pairs) == 28
 
 
 def test_duplicates_are_photos_and_pair_with_each_other(strip: Path, tmp_path: Path) -> None:
@@ -107,12 +107,14 @@ def test_unusable_photos_and_names_are_reported_and_the_rest_goes_on(strip: Path
     assert all(exports.unsafe_name(name) is None for name in graph.names)
 
 
-def test_strangers_are_still_connected(tmp_path: Path) -> None:
+def test_strangers_stay_apart_unless_everything_is_asked_for(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     for k in range(4):
         noise = Image.fromarray(rng.integers(0, 256, (60, 80), dtype=np.uint8)).resize((640, 480))
         noise.save(tmp_path / f"{k}.png")
-    assert not find_pairs(tmp_path, PairOptions(per_image=2)).components.any()
+    graph = find_pairs(tmp_path, PairOptions(per_image=3))
+    assert not graph.pairs and graph.probabilities.max() < 0.02 and len(set(graph.components.tolist())) == 4
+    assert len(find_pairs(tmp_path, PairOptions(per_image=3, min_prob=0)).pairs) == 6
 
 
 @pytest.mark.parametrize(

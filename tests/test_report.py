@@ -228,7 +228,7 @@ def test_a_graph_that_hangs_on_one_pair_says_so() -> None:
     found = findings.find(torn)
     assert found.cuts.tolist() == np.searchsorted(kept, one).tolist()
     row = whole.chosen[one[0]]
-    item = next(item for item in findings.advice(torn, found) if item.title == "1 weak joint")
+    item = next(item for item in findings.advice(torn, found) if item.title == "1 single joint")
     assert item.pairs == ((int(whole.candidates.i[row]), int(whole.candidates.j[row])),)
 
 

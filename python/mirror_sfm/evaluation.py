@@ -15,9 +15,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from mirror_sfm.budget import Limits, pair_budget
 from mirror_sfm.errors import MirrorError, UsageError
 from mirror_sfm.graph import components, select
-from mirror_sfm.pairs import PairOptions, pair_budget, score_pairs
+from mirror_sfm.pairs import PairOptions, score_pairs
 from mirror_sfm.photos import shown
 from mirror_sfm.view_graph import ScoredPairs
 
@@ -103,7 +104,7 @@ def measure(scene: str, scored: ScoredPairs, labels: Labels) -> Report:
 
     def at(per_photo: int) -> AtBudget:
         budget = pair_budget(len(labels.names), per_photo)
-        chosen, _ = select(scored.candidates, scored.scores, scored.evidence, budget)
+        chosen, _ = select(scored.candidates, scored.scores, scored.probabilities, scored.evidence, Limits(budget))
         best, handed_out = int(hit[by_score[:budget]].sum()), int(hit[chosen].sum())
         most = max(1, min(budget, every))
         true = chosen[hit[chosen]]

@@ -1,6 +1,6 @@
 """Which pairs to hand out: first those that connect, then those that cover, then by score.
 
-spec: docs/late_interaction.md, 8.
+docs/late_interaction.md, 8; docs/probability.md.
 """
 
 from __future__ import annotations
@@ -10,38 +10,57 @@ import heapq
 import numpy as np
 from numpy.typing import NDArray
 
+from mirror_sfm.budget import Limits, evident, likely, wanted
 from mirror_sfm.evidence import Candidates, Evidence
 
-REASONS = ("bridge", "second tree", "coverage", "score")  # why a pair is chosen
+REASONS = ("bridge", "second tree", "coverage", "score", "minimum")  # why a pair is chosen
 WORTH_OF_NEXT = 0.5  # the c-th partner of a feature is worth 0.5^c
 
 
 def select(
-    candidates: Candidates, scores: NDArray[np.float32], evidence: Evidence, budget: int
+    candidates: Candidates,
+    scores: NDArray[np.float32],
+    probabilities: NDArray[np.float32],
+    evidence: Evidence,
+    limits: Limits,
 ) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
-    """Rows of `candidates` to match, in the order of choice, at most `budget`, each once; and the index in `REASONS`.
+    """Rows of `candidates` to match, in the order of choice, each once; and why, an index of `REASONS` for each.
 
-    1. A maximum spanning tree, so that the graph is connected wherever the candidates are; a second one, disjoint from
-       it, where the budget holds both: no single failed pair can then tear the model.
-    2. Verified pairs by what their good matches can be expected to add: each feature should find partners, duplicates
+    1. Bridges: a maximum spanning tree of the pairs with evidence, so that the graph is connected wherever that is
+       possible at all. They are handed out whatever the limits say, and count towards `limits.pairs`.
+    2. A second tree, disjoint from it, where `limits.pairs` holds both: no single failed pair can then tear the model.
+    3. The minimum of every photo.
+    4. Verified pairs by what their good matches can be expected to add: each feature should find partners, duplicates
        wait, and so do pairs that may be none.
-    3. The others by score.
+    5. The others by score.
+
+    Returns:
+        [B] int64 and [B] uint8. B is at most the larger of `limits.pairs` and the number of bridges.
     """
-    budget = min(budget, len(candidates))
     by_score = np.lexsort((np.arange(len(scores)), -scores))
+    open_to_all, enough = wanted(probabilities, limits), likely(probabilities, limits)
     taken = np.zeros(len(candidates), bool)
-    trees = [spanning_tree(candidates, by_score)]
-    taken[trees[0]] = True
-    if 2 * len(trees[0]) <= budget:
-        trees.append(spanning_tree(candidates, by_score[~taken[by_score]]))
-        taken[trees[1]] = True
-    chosen = np.concatenate(trees)[:budget]
-    covering = cover(candidates, scores, evidence, chosen, taken, budget - len(chosen))
-    taken[covering] = True
-    rest = by_score[~taken[by_score]][: budget - len(chosen) - len(covering)]
-    bridges = min(budget, len(trees[0]))
-    lengths = (bridges, len(chosen) - bridges, len(covering), len(rest))
-    return np.concatenate((chosen, covering, rest)), np.repeat(np.arange(4, dtype=np.uint8), lengths)
+    parts: list[tuple[str, NDArray[np.int64]]] = []
+
+    def left() -> int:
+        return max(0, limits.pairs - int(taken.sum()))
+
+    def take(reason: str, rows: NDArray[np.int64]) -> None:
+        parts.append((reason, rows))
+        taken[rows] = True
+
+    def free(allowed: NDArray[np.bool_]) -> NDArray[np.int64]:
+        return by_score[(allowed & ~taken)[by_score]]
+
+    take("bridge", spanning_tree(candidates, free(evident(probabilities))))
+    if left() >= taken.sum():
+        take("second tree", spanning_tree(candidates, free(open_to_all & evident(probabilities))))
+    needed = fill_up(candidates, free(enough), np.flatnonzero(taken), limits.min_pairs)
+    take("minimum", needed[: left()])
+    take("coverage", cover(candidates, scores, evidence, np.flatnonzero(taken), taken | ~open_to_all, left()))
+    take("score", free(open_to_all)[: left()])
+    reasons = [np.full(len(rows), REASONS.index(reason), np.uint8) for reason, rows in parts]
+    return np.concatenate([rows for _, rows in parts]), np.concatenate(reasons)
 
 
 def spanning_tree(candidates: Candidates, order: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -58,15 +77,31 @@ def spanning_tree(candidates: Candidates, order: NDArray[np.int64]) -> NDArray[n
     return order[np.sort(tree.data).astype(np.int64) - 1]
 
 
+def fill_up(
+    candidates: Candidates, order: NDArray[np.int64], chosen: NDArray[np.int64], least: int
+) -> NDArray[np.int64]:
+    """The first pairs of `order` that a photo with fewer than `least` pairs needs, given those already `chosen`."""
+    ends = np.concatenate((candidates.i[chosen], candidates.j[chosen]))
+    degree = np.bincount(ends, minlength=candidates.photos)
+    order = order[(degree[candidates.i[order]] < least) | (degree[candidates.j[order]] < least)]
+    pairs, have = [], degree.tolist()
+    for row, i, j in zip(order.tolist(), candidates.i[order].tolist(), candidates.j[order].tolist(), strict=True):
+        if have[i] < least or have[j] < least:
+            pairs.append(row)
+            have[i] += 1
+            have[j] += 1
+    return np.array(pairs, np.int64)
+
+
 def cover(
     candidates: Candidates,
     scores: NDArray[np.float32],
     evidence: Evidence,
     chosen: NDArray[np.int64],
-    taken: NDArray[np.bool_],
+    barred: NDArray[np.bool_],
     budget: int,
 ) -> NDArray[np.int64]:
-    """Verified pairs that are not `taken`, by what their good matches add to those of the `chosen`, largest first.
+    """Verified pairs that are not `barred`, by what their good matches add to those of the `chosen`, largest first.
 
     The gain of a pair is the sum of the worth of its good features in both photos, times the pair's score: strangers
     match by chance on features that nothing else covers, and would win otherwise. Each choice halves the worth of its
@@ -76,21 +111,19 @@ def cover(
     if budget <= 0 or not len(evidence.features):
         return np.zeros(0, np.int64)
     capacity = int(evidence.features.max()) + 1
-    rows = np.repeat(evidence.pairs, np.diff(evidence.offsets))
-    # Features of the whole collection in one numbering, [G, 2]: of a pair's photo i and photo j.
-    numbers = np.stack((candidates.i[rows], candidates.j[rows]), 1).astype(np.int64) * capacity + evidence.features
-    worth = np.ones(candidates.photos * capacity)
-    sure = scores[evidence.pairs].tolist()
+    worth = np.ones(candidates.photos * capacity)  # of the features of all photos in one numbering
+    first = np.stack((candidates.i, candidates.j), 1)[evidence.pairs].astype(np.int64) * capacity
+    sure, offsets = scores[evidence.pairs].tolist(), evidence.offsets.tolist()
 
     def features(pair: int) -> NDArray[np.int64]:
-        return numbers[evidence.offsets[pair] : evidence.offsets[pair + 1]].ravel()
+        return (evidence.features[offsets[pair] : offsets[pair + 1]] + first[pair]).ravel()
 
     def loss(pair: int) -> float:  # heapq has the smallest first
         return -float(worth[features(pair)].sum()) * sure[pair]
 
     for pair in np.flatnonzero(np.isin(evidence.pairs, chosen)).tolist():
         worth[features(pair)] *= WORTH_OF_NEXT
-    heap = [(loss(pair), pair) for pair in np.flatnonzero(~taken[evidence.pairs]).tolist()]
+    heap = [(loss(pair), pair) for pair in np.flatnonzero(~barred[evidence.pairs]).tolist()]
     heap = [entry for entry in heap if entry[0] < 0]
     heapq.heapify(heap)
     covering: list[int] = []
@@ -112,3 +145,11 @@ def components(photos: int, i: NDArray[np.integer], j: NDArray[np.integer]) -> N
 
     graph = csr_array((np.ones(len(i)), (i, j)), shape=(photos, photos))
     return connected_components(graph, directed=False)[1]
+
+
+def best_partners(candidates: Candidates, probabilities: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Row [photos] of each photo's most likely pair (ties: the first), -1 where it is in none."""
+    best = np.full(candidates.photos, -1, np.int64)
+    rising = np.lexsort((-np.arange(len(candidates)), probabilities))  # what is written last stays
+    best[np.stack((candidates.i, candidates.j), 1)[rising].ravel()] = np.repeat(rising, 2)
+    return best

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mirror_sfm import exports
+from mirror_sfm.budget import EVIDENT, Limits, pair_budget
 from mirror_sfm.cache import Cache
 from mirror_sfm.calibration import heard, probabilities
 from mirror_sfm.diffusion import diffuse
@@ -36,6 +37,11 @@ class PairOptions:
 
     Attributes:
         per_image: pairs handed out per photo: N photos get N x per_image / 2 pairs, shared out where they help most.
+            None: 20, or as many as `budget` and `recall` say where one of them is given.
+        budget: pairs handed out in all, at most. Only what connects the photos may exceed it.
+        min_prob: pairs less likely than this are not handed out, unless they connect photos.
+        recall: stop at the shortest list expected to hold this share of all true pairs.
+        min_pairs: pairs of each photo, where it has them.
         verify: pairs per photo examined with geometry; 50 is as good as all, 20 costs 0.01 mAP.
         features: features per photo used there.
         coarse_features: features per photo used to decide which pairs deserve that.
@@ -50,7 +56,11 @@ class PairOptions:
         progress: show progress bars on stderr.
     """
 
-    per_image: int = 20
+    per_image: int | None = None
+    budget: int | None = None
+    min_prob: float = EVIDENT
+    recall: float | None = None
+    min_pairs: int = 2
     verify: int = 50
     features: int = 512
     coarse_features: int = 128
@@ -64,22 +74,42 @@ class PairOptions:
     progress: bool = False
 
     def __post_init__(self) -> None:
-        limits = {"per_image": 1, "verify": 1, "features": 2, "coarse_features": 2, "threads": 1}
+        limits = {
+            "per_image": 1,
+            "budget": 1,
+            "min_pairs": 0,
+            "verify": 1,
+            "features": 2,
+            "coarse_features": 2,
+            "threads": 1,
+        }
         for name, least in limits.items():
             value = getattr(self, name)
             if value is not None and value < least:
                 raise UsageError(f"{name} must be at least {least}, got {value}")
+        if not 0 <= self.min_prob <= 1:
+            raise UsageError(f"min_prob must be between 0 and 1, got {self.min_prob}")
+        if self.recall is not None and not 0 < self.recall <= 1:
+            raise UsageError(f"recall must be above 0 and at most 1, got {self.recall}")
         if self.features > 32768:
             raise UsageError(f"features must be at most 32768, got {self.features}")
         if self.evidence not in (None, "local", "network", "both"):
             raise UsageError(f"evidence must be local, network or both, got {self.evidence}")
         if (self.evidence in ("network", "both")) > (self.tower is not None):
             raise UsageError(f"evidence {self.evidence} needs a tower and its weights")
+        if self.evidence == "network" and (self.recall is not None or self.min_prob != EVIDENT):
+            raise UsageError("a network alone gives no probabilities: leave out min_prob and recall")
         if (self.tower is None) != (self.weights is None):
             raise UsageError("a tower needs weights and weights need a tower: give both")
         for prior in self.priors or ():
             if prior not in PRIORS:
                 raise UsageError(f"prior must be one of {', '.join(PRIORS)}, got {prior}")
+
+    def limits(self, photos: int) -> Limits:
+        """What the options allow for so many photos."""
+        free = self.budget is not None or self.recall is not None
+        per_image = 20 if self.per_image is None and not free else self.per_image
+        return Limits(pair_budget(photos, per_image, self.budget), self.min_prob, self.recall, self.min_pairs)
 
 
 def find_pairs(source: str | os.PathLike[str] | Source, options: PairOptions | None = None) -> ViewGraph:
@@ -172,15 +202,10 @@ def choose_pairs(scored: ScoredPairs, options: PairOptions | None = None) -> Vie
     options = options or PairOptions()
     clock = _Clock()
     with clock.stage("selection"):
-        budget = pair_budget(len(scored.names), options.per_image)
-        chosen, reasons = select(scored.candidates, scored.scores, scored.evidence, budget)
+        limits = options.limits(len(scored.names))
+        chosen, reasons = select(scored.candidates, scored.scores, scored.probabilities, scored.evidence, limits)
     fields = {field.name: getattr(scored, field.name) for field in dataclasses.fields(ScoredPairs)}
     return ViewGraph(**fields | {"seconds": scored.seconds | clock.seconds}, chosen=chosen, reasons=reasons)
-
-
-def pair_budget(photos: int, per_image: int) -> int:
-    """N k / 2 pairs give every photo k partners on average; a single pair where that rounds to none."""
-    return max(1, photos * per_image // 2)
 
 
 def _network(options: PairOptions) -> NetworkOptions:
