@@ -37,7 +37,7 @@ class Drawing:
         height: of the drawing.
         dots: [N, 2] where the photos are; NaN where a photo is not shown.
         radius: of a dot.
-        lines: path data by class: unlikely, likely, second, bridge, cut; drawn in this order.
+        lines: path data by class: unlikely, likely, second, bridge, joint; drawn in this order.
         labels: names of parts.
         scale: length of the scale bar and its text; a graph has none.
     """
@@ -174,14 +174,14 @@ def _lines(graph: ViewGraph, findings: Findings, dots: Points) -> dict[str, str]
     i, j = graph.candidates.i[graph.chosen], graph.candidates.j[graph.chosen]
     tree, second = (graph.reasons == REASONS.index(reason) for reason in ("bridge", "second tree"))
     likely = graph.probabilities[graph.chosen] >= LIKELY
-    cut = np.zeros(len(i), bool)
-    cut[findings.cuts] = True
+    joint = np.zeros(len(i), bool)
+    joint[findings.weak_joints] = True
     classes = {
         "unlikely": ~tree & ~second & ~likely,
         "likely": ~tree & ~second & likely,
         "second": second,
-        "bridge": tree & ~cut,
-        "cut": cut,
+        "bridge": tree & ~joint,
+        "joint": joint,
     }
     return {name: _path(dots[i[rows]], dots[j[rows]]) for name, rows in classes.items()}
 

@@ -52,6 +52,11 @@ class Findings:
         return np.flatnonzero((self.partners > 0) & (self.expected < 1))
 
     @property
+    def weak_joints(self) -> NDArray[np.int64]:
+        """Rows of `chosen`, rising: pairs that alone hold a part together, or alone join likely parts."""
+        return np.union1d(self.cuts, self.unsure)
+
+    @property
     def parts(self) -> int:
         """Parts of at least two photos."""
         return int((self.part_sizes > 1).sum())
@@ -189,17 +194,21 @@ def advice(graph: ViewGraph, findings: Findings) -> list[Advice]:
             "Pairs that alone hold their part together: where one fails to match, the part falls in two. More photos "
             "there make it safe."
         )
-        found.append(Advice(_many(len(findings.cuts), "weak joint"), text, pairs=_least_probable(graph, findings.cuts)))
+        found.append(
+            Advice(_many(len(findings.cuts), "single joint"), text, pairs=_least_probable(graph, findings.cuts))
+        )
     if weak:
         text = "They have pairs, but not even one can be expected to match: they may stay out of the model."
         found.append(Advice(f"{_many(len(weak), 'weak photo')}", text, tuple(weak)))
     if len(findings.unsure):
         text = (
             f"With the likely pairs alone (probability {LIKELY} or more) the photos fall into "
-            f"{findings.likely_parts} parts, single photos included. These pairs join them, if they match:"
+            f"{findings.likely_parts} parts, single photos included. Unlikely pairs join them, if they match:"
         )
-        found.append(Advice("Some joints are unsure", text, pairs=_least_probable(graph, findings.unsure)))
-    if findings.recall < 0.9 and len(graph.chosen) < len(graph.candidates):
+        found.append(
+            Advice(_many(len(findings.unsure), "unsure joint"), text, pairs=_least_probable(graph, findings.unsure))
+        )
+    if findings.recall < 0.5 and len(graph.chosen) < len(graph.candidates):
         text = (
             f"About {_percent(1 - findings.recall)} of the pairs that can be matched did not fit into the budget. That "
             "is often what you want: photos with many neighbours do not need them all. A larger --per-image takes more."

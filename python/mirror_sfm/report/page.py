@@ -103,7 +103,7 @@ def _figures(graph: ViewGraph, findings: Findings) -> list[tuple[str, str]]:
         (f"{len(graph.names):,}", "photos"),
         (f"{len(graph.chosen):,}", "pairs"),
         (f"{findings.parts:,}", "part" if findings.parts == 1 else "parts"),
-        (f"{len(findings.cuts):,}", "weak joint" if len(findings.cuts) == 1 else "weak joints"),
+        (f"{len(findings.weak_joints):,}", "weak joint" if len(findings.weak_joints) == 1 else "weak joints"),
         (f"{len(findings.alone):,}", "isolated"),
         (f"{len(graph.skipped):,}", "skipped"),
     ]
