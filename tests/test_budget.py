@@ -5,7 +5,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mirror_sfm.budget import Limits, expected_recall, likely, pair_budget, seconds_per_pair, shortest_list, wanted
+from mirror_sfm.budget import (
+    Limits,
+    by_criterion,
+    expected_recall,
+    likely,
+    pair_budget,
+    seconds_per_pair,
+    shortest_list,
+    wanted,
+)
 
 chances = st.lists(st.floats(0, 1, width=32), max_size=40).map(lambda values: np.array(values, np.float32))
 
@@ -61,3 +70,9 @@ def test_nothing_to_expect() -> None:
 def test_more_features_take_longer_to_match() -> None:
     few, many = seconds_per_pair(64, 1, enough=0.02), seconds_per_pair(2048, 1, enough=0.02)
     assert 0 < few < many
+
+
+def test_criteria_one_by_one() -> None:
+    chance = np.array([0.9, 0.5, 0.4, 0.1, 0.01], np.float32)
+    assert by_criterion(4, chance, 2, None, Limits(4, 0.45)) == {"per_image": 4, "min_prob": 2}
+    assert by_criterion(4, chance, None, 3, Limits(3, 0.0, 0.7)) == {"budget": 3, "min_prob": 5, "recall": 2}

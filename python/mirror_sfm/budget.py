@@ -94,3 +94,18 @@ def seconds_per_pair(features: int = 8192, threads: int = 1, enough: float = 0.5
         ops.mutual_matches(noise, sizes, pairs=pairs, max_ratio=0.9, num_threads=threads)
         runs.append(time.perf_counter() - started)
     return min(runs) / count
+
+
+def by_criterion(
+    photos: int, probabilities: NDArray[np.float32], per_image: int | None, budget: int | None, limits: Limits
+) -> dict[str, int]:
+    """How many pairs each limit that is set would allow by itself: what a dry run shows beside the pairs of all."""
+    counts = {}
+    if per_image is not None:
+        counts["per_image"] = pair_budget(photos, per_image)
+    if budget is not None:
+        counts["budget"] = budget
+    counts["min_prob"] = int(likely(probabilities, limits).sum())
+    if limits.recall is not None:
+        counts["recall"] = len(shortest_list(probabilities, limits.recall))
+    return counts
