@@ -118,10 +118,14 @@ class Cache:
         Raises:
             MirrorError: the entry cannot be written: disk full, or read-only.
         """
-        path = self._path(key, kind)
+        path, parts = self._path(key, kind), _packed(arrays, key, kind)
         try:
-            path.parent.mkdir(exist_ok=True)
-            self._write(path, _packed(arrays, key, kind))
+            try:
+                self._write(path, parts)
+            except FileNotFoundError:  # the first of its kind, or somebody deleted the folder
+                path.parent.mkdir(parents=True, exist_ok=True)
+                (self.folder / _UNFINISHED).mkdir(exist_ok=True)
+                self._write(path, parts)
         except OSError as error:
             raise self._unwritable(error) from error
 
