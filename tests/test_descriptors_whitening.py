@@ -160,8 +160,28 @@ def test_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"\x93NUMPY", b"x" * 1000])
 def test_damaged_file(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "w.npz").write_bytes(content)
-    with pytest.raises(MirrorError, match=r"w\.npz.*fit and save it again"):
+    with pytest.raises(MirrorError, match=r"w\.npz: damaged, or no whitening: fit and save it again"):
         PcaWhitening.load(tmp_path / "w.npz")
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=9), st.floats(0, 2)
+)
+@settings(max_examples=150, deadline=None)
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_changed_bytes(
+    tmp_path_factory: pytest.TempPathFactory, changes: list[tuple[float, int]], length: float
+) -> None:
+    file = tmp_path_factory.mktemp("fuzz") / "w.npz"
+    PcaWhitening.fit(vectors(9, 3)).save(file)
+    content = bytearray(file.read_bytes())
+    for place, value in changes:
+        content[int(place * len(content))] = value
+    file.write_bytes(content[: int(length * len(content))])
+    try:
+        PcaWhitening.load(file).apply(np.ones((2, 3)))
+    except (MirrorError, ValueError) as error:  # ValueError: vectors of another length
+        assert len(str(error).splitlines()) == 1
 
 
 def test_foreign_file(tmp_path: Path) -> None:

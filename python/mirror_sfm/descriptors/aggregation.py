@@ -6,13 +6,14 @@ zero vector) unless they are called raw. All are differentiable. Sources are in 
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+import mirror_ext
 from mirror_sfm.descriptors.arguments import expect_choice, expect_shape, fail
 from mirror_sfm.descriptors.whitening import unit
 
@@ -32,7 +33,7 @@ class Whitens(Protocol):
 
 def mac(features: Tensor) -> Tensor:
     """Maximum activations of convolutions, [B, C]: f_c = max_p F_c[p] (Razavian et al. 2014; Tolias et al. 2016)."""
-    return unit(_maps("mac", features).amax(dim=(2, 3)))
+    return unit(expect_maps("mac", features).amax(dim=(2, 3)))
 
 
 def spoc(features: Tensor, centre_prior: bool = False) -> Tensor:
@@ -41,7 +42,7 @@ def spoc(features: Tensor, centre_prior: bool = False) -> Tensor:
     w = 1; with `centre_prior` w[p] = exp(-|p - p0|^2 / (2 sigma^2)), p0 the centre of the map and sigma a third of the
     distance from it to the closest border. The prior suits photos of one object, not overlap: hence off.
     """
-    _, _, height, width = _maps("spoc", features).shape
+    _, _, height, width = expect_maps("spoc", features).shape
     if not centre_prior:
         return unit(features.sum(dim=(2, 3)))
     sigma = min(height, width) / 6
@@ -56,7 +57,7 @@ def crow(features: Tensor) -> Tensor:
     S[p] = sqrt(s[p] / |s|), s[p] = sum_c F_c[p]; I_c = log(sum_h q_h / q_c), q_c the share of positive cells, 0 where
     there are none. Both weights count as constants for the gradient.
     """
-    constant = _maps("crow", features).detach()
+    constant = expect_maps("crow", features).detach()
     strength = constant.sum(dim=1, keepdim=True).clamp_min(0)
     spatial = unit(strength.flatten(1)).view_as(strength).sqrt()
     positive = (constant > 0).to(features.dtype).mean(dim=(2, 3))
@@ -70,7 +71,7 @@ def gem(features: Tensor, p: float | Tensor = 3.0, eps: float = 1e-6) -> Tensor:
 
     p = 1 is the mean, p -> infinity the maximum. `p` may be a tensor that is learned, one number or one per channel.
     """
-    clamped = _maps("gem", features).clamp_min(eps)
+    clamped = expect_maps("gem", features).clamp_min(eps)
     exponent = torch.as_tensor(p, dtype=features.dtype, device=features.device)
     if bool((exponent <= 0).any()):
         fail("gem", "p", "positive numbers", exponent.min().item())
@@ -91,9 +92,9 @@ def region_vectors(features: Tensor, boxes: Boxes, pool: str = "max") -> Tensor:
         pool: "max"; "avg", the mean; "l2", the root of the mean square.
     """
     expect_choice("region_vectors", "pool", pool, POOLS)
-    boxes = _inside("region_vectors", boxes, _maps("region_vectors", features))
+    boxes = _inside("region_vectors", boxes, expect_maps("region_vectors", features))
     if pool == "max":
-        return _region_max(features, boxes)
+        return cast(Tensor, mirror_ext.region_max_pool(features, boxes.to(features.device)))
     means = _region_mean(features if pool == "avg" else features.square(), boxes)
     if pool == "avg":
         return means
@@ -149,7 +150,7 @@ def rmac_from_regions(raw: Tensor, whitening: Whitens | None = None, order: str 
     return unit(summed) if whitening is None else whitening.apply(summed)
 
 
-def _maps(function: str, features: Tensor) -> Tensor:
+def expect_maps(function: str, features: Tensor) -> Tensor:
     """The maps, once they are known to be maps with at least one cell."""
     if not isinstance(features, Tensor) or not features.is_floating_point():
         got = features.dtype if isinstance(features, Tensor) else type(features).__name__
@@ -171,11 +172,6 @@ def _inside(function: str, boxes: Boxes, features: Tensor) -> Tensor:
         where = "at least one box of one cell or more, inside the map"
         fail(function, "boxes", where, f"{boxes.tolist()} for a map of {limit.tolist()}")
     return boxes
-
-
-def _region_max(features: Tensor, boxes: Tensor) -> Tensor:
-    crops = [features[:, :, r : r + h, c : c + w] for r, c, h, w in boxes.tolist()]
-    return torch.stack([crop.flatten(2).max(dim=2).values for crop in crops], dim=1)
 
 
 def _region_mean(features: Tensor, boxes: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import mirror_ext
-from mirror_sfm.descriptors.aggregation import _maps, region_vectors
+from mirror_sfm.descriptors.aggregation import expect_maps, region_vectors
 from mirror_sfm.descriptors.arguments import expect_count, expect_shape, fail
 from mirror_sfm.descriptors.reranking import reorder_head
 from mirror_sfm.descriptors.whitening import unit
@@ -69,6 +69,7 @@ class Found(NamedTuple):
     vector: Tensor  # [C] those maxima, normalised
 
 
+@torch.no_grad()
 def aml_localise(query: Tensor, features: Tensor, aspect: float = 1.0, options: Localisation | None = None) -> Found:
     """The box of a map whose maxima resemble the query's most.
 
@@ -80,10 +81,10 @@ def aml_localise(query: Tensor, features: Tensor, aspect: float = 1.0, options: 
         options: None: those of the paper.
 
     Boxes are tried on a grid of borders, then each border in turn moves to its best place nearby until none moves. Ties
-    go to the first box: top to bottom, left to right, small to large.
+    go to the first box: top to bottom, left to right, small to large. No gradient.
     """
     options = options or Localisation()
-    _maps("aml_localise", features[None])
+    expect_maps("aml_localise", features[None])
     expect_shape("aml_localise", "query", query, features.shape[0])
     if not aspect > 0:
         fail("aml_localise", "aspect", "a number > 0", aspect)
@@ -107,6 +108,7 @@ def aml_localise(query: Tensor, features: Tensor, aspect: float = 1.0, options: 
     return Found(box, float(unit(query.to(vector.dtype)) @ vector), vector)
 
 
+@torch.no_grad()
 def aml_rerank(
     order: NDArray[np.int64],
     query: Tensor,
@@ -144,8 +146,8 @@ def aml_rerank(
         vectors = torch.stack([f.vector for f in found])
         if expansion:
             first = np.lexsort((photos, [-f.similarity for f in found]))[:expansion]
-            vector = unit(vector + vectors[torch.from_numpy(first)].sum(dim=0))
-        score[row] = (vectors @ vector).numpy()
+            vector = unit(vector + vectors[torch.from_numpy(first).to(vectors.device)].sum(dim=0))
+        score[row] = (vectors @ vector).cpu().numpy()
     return reorder_head(order, score)
 
 
@@ -193,4 +195,4 @@ def _moved(box: Tensor, border: int, reach: int, limit: tuple[int, int]) -> Tens
 
 
 def _first_best(similarity: Tensor) -> int:
-    return int(np.argmax(similarity.numpy()))
+    return int(np.argmax(similarity.cpu().numpy()))

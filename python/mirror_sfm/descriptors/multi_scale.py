@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mirror_sfm.descriptors.aggregation import _maps
+from mirror_sfm.descriptors.aggregation import expect_maps
 from mirror_sfm.descriptors.arguments import fail
 from mirror_sfm.descriptors.whitening import unit
 
@@ -33,7 +33,7 @@ def pyramid(photos: Tensor, scales: Sequence[float] | None = None) -> list[Tenso
 
     Bilinear with anti-aliasing; scale 1 gives the photos themselves.
     """
-    _maps("pyramid", photos)
+    expect_maps("pyramid", photos)
     height, width = photos.shape[2:]
     scales = halvings(height, width) if scales is None else scales
     if not scales or min(scales) <= 0:

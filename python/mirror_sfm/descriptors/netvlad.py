@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from mirror_sfm.descriptors.aggregation import _maps
+from mirror_sfm.descriptors.aggregation import expect_maps
 from mirror_sfm.descriptors.arguments import expect_shape, fail
 from mirror_sfm.descriptors.whitening import unit
 
@@ -45,7 +45,7 @@ class NetVlad(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         clusters, channels = self.centres.shape
-        if _maps("NetVlad", features).shape[1] != channels:
+        if expect_maps("NetVlad", features).shape[1] != channels:
             fail("NetVlad", "features", f"[B, {channels}, H, W]", list(features.shape))
         x = unit(features.flatten(2).transpose(1, 2))  # [B, P, C]
         share = torch.softmax(x @ self.weight.T + self.bias, dim=2)  # [B, P, K]

@@ -17,18 +17,18 @@ of variance |mu|^2 would be.
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from mirror_sfm.descriptors.arguments import expect_count, expect_finite, expect_shape, fail
 from mirror_sfm.descriptors.covariance import BLOCK, Moments
 from mirror_sfm.errors import MirrorError
+from mirror_sfm.photos import shown
 
 PRIOR_PHOTOS = 5000  # what the prior of "auto" is worth
 SMALLEST = 1e-9  # eigenvalues are at least this share of the largest
@@ -82,19 +82,22 @@ class Whitening:
         Raises:
             MirrorError: no such file, or not a whitening of this kind.
         """
+        file = shown(str(path))
         try:
-            with np.load(path, allow_pickle=False) as file:
-                parts = {name: file[name] for name in file.files}
-        except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
-            raise MirrorError(f"{path}: cannot be read as a whitening ({error}): fit and save it again") from error
-        kind = parts.pop("kind", None)
-        if str(kind) != cls.__name__ or parts.keys() != cls.__dataclass_fields__.keys():
-            raise MirrorError(f"{path}: holds no {cls.__name__}: fit and save it again")
+            with np.load(path, allow_pickle=False) as opened:
+                parts = {name: opened[name] for name in opened.files}
+        except OSError as error:
+            raise MirrorError(f"{file}: cannot read the whitening: {error.strerror or 'damaged file'}") from error
+        except Exception as error:  # damaged bytes raise nearly anything in zipfile and NumPy; the cause stays attached
+            raise MirrorError(f"{file}: damaged, or no whitening: fit and save it again") from error
+        if str(parts.pop("kind", None)) != cls.__name__ or parts.keys() != cls.__dataclass_fields__.keys():
+            raise MirrorError(f"{file}: holds no {cls.__name__}: fit and save it again")
+        for name, part in parts.items():
+            if part.dtype.kind not in "fi" or not np.isfinite(part).all():
+                raise MirrorError(f"{file}: {name} has values that are not finite numbers: fit and save it again")
         mean, projection = parts["mean"], parts["projection"]
         if mean.ndim != 1 or projection.ndim != 2 or projection.shape[1] != len(mean):
-            raise MirrorError(f"{path}: mean {mean.shape} and projection {projection.shape} do not fit together")
-        if any(part.dtype != np.float64 or not np.isfinite(part).all() for part in (mean, projection)):
-            raise MirrorError(f"{path}: holds other things than finite float64 numbers: fit and save it again")
+            raise MirrorError(f"{file}: mean and projection do not fit together: fit and save it again")
         return cls(**{name: part if part.ndim else part.item() for name, part in parts.items()})
 
 
@@ -110,7 +113,7 @@ class PcaWhitening(Whitening):
     @classmethod
     def fit(
         cls,
-        vectors: ArrayLike | Iterable[ArrayLike],
+        vectors: NDArray[Any] | Iterable[NDArray[Any]],
         dim: int | None = None,
         shrinkage: float | Literal["auto"] = "auto",
     ) -> PcaWhitening:
@@ -152,9 +155,9 @@ class PcaWhitening(Whitening):
         return cls((1 - kept_of_mean) * mean, projection, components, shrunk, rho, photos)
 
 
-def _moments(vectors: ArrayLike | Iterable[ArrayLike]) -> tuple[Moments | None, int]:
+def _moments(vectors: NDArray[Any] | Iterable[NDArray[Any]]) -> tuple[Moments | None, int]:
     moments, photos = None, 0
-    for block in [vectors] if hasattr(vectors, "shape") else vectors:  # type: ignore[union-attr]
+    for block in [vectors] if hasattr(vectors, "shape") else vectors:
         block = np.asarray(block)
         if block.ndim not in (2, 3):
             fail("PcaWhitening", "vectors", "[M, C] or [N, R, C], or blocks of them", list(block.shape))
