@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from mirror_sfm.descriptors.covariance import Moments
 from mirror_sfm.descriptors.whitening import PcaWhitening, Whitening, unit
 from mirror_sfm.errors import MirrorError
+from mirror_sfm.evaluation import mean_average_precision
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "golden.json").read_text())
 
@@ -221,3 +222,29 @@ def test_wrong_arguments(vectors: np.ndarray, options: dict, message: str) -> No
 def test_wrong_length() -> None:
     with pytest.raises(ValueError, match=r"^whitening: vectors: expected \[..., 3\], got \[2, 4\]"):
         PcaWhitening.fit(vectors(9, 3)).apply(np.ones((2, 4)))
+
+
+def walk(photos: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Regions of photos taken along a street [photos, 8, 48], and which photos share half of their places or more."""
+    rng = np.random.default_rng(seed)
+    street = np.abs(3 + np.cumsum(rng.normal(size=(2 * photos + 8, 48)) / 2, axis=0))
+    seen = street[2 * np.arange(photos)[:, None] + np.arange(8)]
+    apart = np.abs(np.subtract.outer(np.arange(photos), np.arange(photos)))
+    return np.maximum(seen + 0.8 * rng.normal(size=seen.shape), 0), (apart > 0) & (apart <= 2)
+
+
+def precision(regions: np.ndarray, positive: np.ndarray) -> float:
+    scores = np.array([[(a @ b.T).max(axis=1).mean() for b in regions] for a in regions])
+    return mean_average_precision(scores + scores.T, positive)
+
+
+@pytest.mark.parametrize("photos", [5, 8, 12, 30])
+def test_fitting_on_a_small_collection_does_not_hurt(photos: int) -> None:
+    plain, whitened, published = 0.0, 0.0, 0.0
+    for seed in range(3):
+        x, positive = walk(photos, seed)
+        plain += precision(unit(x), positive) / 3
+        whitened += precision(PcaWhitening.fit(x).apply(x), positive) / 3
+        published += precision(PcaWhitening.fit(x, shrinkage=0).apply(x), positive) / 3
+    assert whitened >= plain - 0.002
+    assert published < plain - 0.01  # there was something to lose
