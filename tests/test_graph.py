@@ -1,9 +1,12 @@
 """Choice under a budget: connected first, then covering, then by score."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from view_graphs import flight
 
 from mirror_sfm.budget import EVIDENT, Limits
 from mirror_sfm.evidence import Candidates, Evidence
@@ -264,3 +267,16 @@ def test_nothing_to_choose(photos: int) -> None:
     chosen, reasons = select(candidates, scores, scores, evidence, Limits(1))
     assert chosen.shape == reasons.shape == (0,)
     assert len(components(photos, candidates.i, candidates.j)) == photos
+
+
+def test_isolated_photos_are_named_with_their_best_neighbour() -> None:
+    names = tuple(f"{k}.jpg" for k in range(12))
+    graph = flight(12, names=names, alone=1)
+    i = np.concatenate((graph.candidates.i, [0, 5])).astype(np.int32)
+    j = np.concatenate((graph.candidates.j, [11, 11])).astype(np.int32)
+    chance = np.concatenate((graph.probabilities, [0.004, 0.009])).astype(np.float32)
+    candidates = Candidates(12, i, j, chance)
+    lonely = dataclasses.replace(graph, candidates=candidates, probabilities=chance, scores=chance)
+    assert [(photo.name, photo.neighbour) for photo in lonely.isolated] == [("11.jpg", "5.jpg")]
+    assert lonely.isolated[0].probability == pytest.approx(0.009) and "0.009" in lonely.isolated[0].why
+    assert graph.isolated[0].neighbour is None

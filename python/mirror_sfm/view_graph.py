@@ -8,10 +8,28 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from mirror_sfm.budget import EVIDENT
 from mirror_sfm.evidence import Candidates, Evidence
 from mirror_sfm.features import Features
-from mirror_sfm.graph import components
+from mirror_sfm.graph import best_partners, components
 from mirror_sfm.photos import Skipped
+
+
+@dataclass(frozen=True)
+class Isolated:
+    """A photo without a pair.
+
+    Attributes:
+        name: of the photo.
+        neighbour: the photo it matches best all the same; None where it was compared with none.
+        probability: of that pair; NaN where not known.
+        why: the pair was not chosen.
+    """
+
+    name: str
+    neighbour: str | None
+    probability: float
+    why: str
 
 
 @dataclass(frozen=True)
@@ -77,3 +95,19 @@ class ViewGraph(ScoredPairs):
         """[N] chosen pairs of each photo."""
         ends = np.concatenate((self.candidates.i[self.chosen], self.candidates.j[self.chosen]))
         return np.bincount(ends, minlength=len(self.names))
+
+    @property
+    def isolated(self) -> tuple[Isolated, ...]:
+        """Photos without a pair, each with its best neighbour and why that was not enough."""
+        alone = np.flatnonzero(self.degrees == 0)
+        best = best_partners(self.candidates, self.probabilities)[alone]
+        return tuple(self._isolated(int(photo), int(row)) for photo, row in zip(alone, best, strict=True))
+
+    def _isolated(self, photo: int, row: int) -> Isolated:
+        if row < 0:
+            return Isolated(self.names[photo], None, 0.0, "there is no other photo to compare it with")
+        ends = int(self.candidates.i[row]), int(self.candidates.j[row])
+        neighbour = self.names[ends[1] if ends[0] == photo else ends[0]]
+        chance = float(self.probabilities[row])
+        why = f"the photos show too little in common (P = {chance:.3f}, {EVIDENT} needed)"
+        return Isolated(self.names[photo], neighbour, chance, why)
