@@ -446,7 +446,7 @@ def test_blank_photos_are_remembered_and_unusable_ones_are_not(tmp_path: Path, s
 
 # ---- kills -----------------------------------------------------------------------------------------------------------
 
-# Runs once to import everything, then forks a process per run: running takes a tenth of a second, importing a whole one.
+# Imports everything in a first run, then forks a process per run: they take a tenth of a second each.
 KILLER = """
 import contextlib, os, random, signal, sys, shutil, time
 from pathlib import Path
