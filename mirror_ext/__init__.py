@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ._pr_mac import pr_mac_topk as pr_mac_topk
     from ._similarity_support import similarity_support as similarity_support
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # Public name -> module that defines it.
 _TORCH_OPS = {

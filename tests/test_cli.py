@@ -135,7 +135,7 @@ def test_wrong_usage_is_2(arguments: tuple[str, ...], tmp_path: Path) -> None:
 def test_a_place_that_is_taken_is_one_line(strip: Path, tmp_path: Path) -> None:
     (tmp_path / "pairs.txt").mkdir()
     done = run("pairs", strip, "-o", tmp_path)
-    assert done.returncode == 1 and one_line(done.stderr) and "directory" in done.stderr
+    assert done.returncode == 1 and one_line(done.stderr) and "a folder of that name" in done.stderr
     assert not [name for name in files(tmp_path) if "partial" in name]
 
 
@@ -220,3 +220,33 @@ def test_a_real_scene(data: Path, tmp_path: Path) -> None:
     assert done.returncode == 0 and "75 of 75 photos, 750 pairs" in done.stdout
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert summary["components"] == 1 and set(summary["seconds"]) >= {"features", "coarse", "verify", "selection"}
+
+
+def test_a_dry_run_says_how_much_and_writes_nothing(strip: Path, tmp_path: Path) -> None:
+    done = run("pairs", strip, "-o", tmp_path / "out", "--dry-run", "--recall", "0.5", "--no-cache")
+    assert done.returncode == 0 and "8 of 8 photos" in done.stdout and "matching them takes about" in done.stdout
+    assert not (tmp_path / "out").exists()
+    told = json.loads(run("pairs", strip, "-o", tmp_path / "out", "--dry-run", "--json").stdout)
+    assert told["all_pairs"] == 28 and 7 <= told["pairs"] <= 28 and told["matching_seconds"] > 0
+    assert 0.9 < told["expected_recall"] <= 1
+
+
+def test_formats_report_and_summary(strip: Path, tmp_path: Path) -> None:
+    done = run("pairs", strip, "-o", tmp_path, "--export", "pairs", "--export", "jsonl", "--report", "--json")
+    assert done.returncode == 0, done.stderr
+    assert files(tmp_path) == ["pairs.jsonl", "pairs.txt", "report.html", "scores.npz", "summary.json"]
+    assert json.loads(done.stdout)["pairs"] == len((tmp_path / "pairs.txt").read_text().splitlines())
+    wrong = run("pairs", strip, "-o", tmp_path, "--export", "pdf")
+    assert wrong.returncode == 2 and one_line(wrong.stderr) and "--export must be one of pairs, jsonl" in wrong.stderr
+
+
+def test_a_name_no_list_can_carry(strip: Path, tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    shutil.copytree(strip, photos)
+    (photos / "0.jpg").rename(photos / "a b.jpg")
+    listed = run("pairs", photos, "-o", tmp_path / "listed")
+    assert listed.returncode == 0 and "7 of 8 photos" in listed.stdout and "skipped a b.jpg" in listed.stderr
+    carried = run("pairs", photos, "-o", tmp_path / "carried", "--export", "jsonl")
+    assert carried.returncode == 0 and "8 of 8 photos" in carried.stdout and carried.stderr == ""
+    first = json.loads((tmp_path / "carried" / "pairs.jsonl").read_text().splitlines()[0])
+    assert {"image1", "image2", "probability", "reason"} <= set(first)

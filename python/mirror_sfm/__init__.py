@@ -8,18 +8,26 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mirror_sfm.errors import MirrorError
+    from mirror_sfm.matching import MatchOptions, MatchReport, match
     from mirror_sfm.pairs import PairOptions, choose_pairs, find_pairs, score_pairs
+    from mirror_sfm.sources import ColmapDatabase, HlocFeatures, PhotoFolder
     from mirror_sfm.view_graph import ScoredPairs, ViewGraph
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = [
+    "ColmapDatabase",
+    "HlocFeatures",
+    "MatchOptions",
+    "MatchReport",
     "MirrorError",
     "PairOptions",
+    "PhotoFolder",
     "ScoredPairs",
     "ViewGraph",
     "__version__",
     "choose_pairs",
     "find_pairs",
+    "match",
     "score_pairs",
 ]
 
@@ -30,6 +38,12 @@ _HOME = {
     "PairOptions": "pairs",
     "ScoredPairs": "view_graph",
     "ViewGraph": "view_graph",
+    "PhotoFolder": "sources",
+    "ColmapDatabase": "sources",
+    "HlocFeatures": "sources",
+    "match": "matching",
+    "MatchOptions": "matching",
+    "MatchReport": "matching",
     "MirrorError": "errors",
 }
 

@@ -17,9 +17,33 @@ if TYPE_CHECKING:
     from mirror_sfm.pairs import PairOptions
     from mirror_sfm.photos import Skipped
     from mirror_sfm.sources import ColmapDatabase, HlocFeatures, PhotoFolder
+    from mirror_sfm.view_graph import ViewGraph
 
 # Optional[...] and not `| None`: typer evaluates these at run time.
-PerImage = Annotated[int, typer.Option("--per-image", min=1, help="Pairs per photo: N photos get N x this / 2 pairs.")]
+PerImage = Annotated[
+    Optional[int],  # noqa: UP045
+    typer.Option(
+        "--per-image",
+        min=1,
+        help="Pairs per photo: N photos get N x this / 2 pairs. [default: 20, or what --budget or --recall say]",
+        show_default=False,
+    ),
+]
+Budget = Annotated[
+    Optional[int],  # noqa: UP045
+    typer.Option("--budget", min=1, help="Pairs in all, at most; only those that connect the photos may exceed it."),
+]
+LeastProbability = Annotated[
+    Optional[float],  # noqa: UP045
+    typer.Option(
+        "--min-prob", min=0, max=1, help="No pair less likely to match than this. [default: 0.02]", show_default=False
+    ),
+]
+Recall = Annotated[
+    Optional[float],  # noqa: UP045
+    typer.Option("--recall", min=0, max=1, help="The fewest pairs expected to hold this share of those that match."),
+]
+LeastPairs = Annotated[int, typer.Option("--min-pairs", min=0, help="Pairs of every photo that has so many.")]
 Verify = Annotated[int, typer.Option("--verify", min=1, help="Pairs per photo examined with geometry.")]
 FeatureCount = Annotated[int, typer.Option("--features", min=2, max=32768, help="Features per photo used for that.")]
 CoarseCount = Annotated[
@@ -29,10 +53,11 @@ Threads = Annotated[Optional[int], typer.Option("--threads", min=1, help="Defaul
 
 
 def pair_options(**values: Any) -> PairOptions:
-    """Options of the job, with progress where somebody can see it."""
+    """Options of the job, with progress where somebody can see it; None is the default."""
     from mirror_sfm.pairs import PairOptions
 
-    return PairOptions(progress=sys.stderr.isatty(), **values)
+    given = {name: value for name, value in values.items() if value is not None}
+    return PairOptions(progress=sys.stderr.isatty(), **given)
 
 
 def choose_source(
@@ -67,6 +92,13 @@ def make_folder(folder: Path) -> None:
         raise UsageError(f"cannot make the folder {shown(folder)}: {error.strerror}") from error
     if not os.access(folder, os.W_OK):
         raise UsageError(f"cannot write into the folder {shown(folder)}")
+
+
+def tell_isolated(graph: ViewGraph) -> None:
+    """A line per photo that no pair holds."""
+    for photo in graph.isolated:
+        neighbour = f"; its best neighbour is {shown(photo.neighbour)}" if photo.neighbour is not None else ""
+        typer.echo(f"isolated {shown(photo.name)}: {photo.why}{neighbour}", err=True)
 
 
 def tell_skipped(skipped: Iterable[Skipped]) -> None:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
 from mirror_sfm.cli.app import app
 from mirror_sfm.cli.common import (
+    Budget,
     CoarseCount,
     FeatureCount,
+    LeastPairs,
+    LeastProbability,
     PerImage,
+    Recall,
     Threads,
     Verify,
     choose_source,
@@ -19,9 +23,14 @@ from mirror_sfm.cli.common import (
     make_folder,
     pair_options,
     shown,
+    tell_isolated,
     tell_skipped,
 )
 from mirror_sfm.errors import MirrorError, UsageError
+
+if TYPE_CHECKING:
+    from mirror_sfm.pairs import PairOptions
+    from mirror_sfm.view_graph import ViewGraph
 
 # Optional[...] and not `| None`: typer evaluates these at run time.
 Images = Annotated[
@@ -31,6 +40,7 @@ Images = Annotated[
 File = Optional[Path]  # noqa: UP045
 Name = Optional[str]  # noqa: UP045
 Names = Optional[list[str]]  # noqa: UP045
+MATCHED_FEATURES = 8192  # of a photo, as COLMAP finds them
 
 
 @app.command()
@@ -53,7 +63,11 @@ def pairs(
     masks: Annotated[
         File, typer.Option(metavar="FOLDER", help="Masks as COLMAP takes them, NAME.png; black is left out.")
     ] = None,
-    per_image: PerImage = 20,
+    per_image: PerImage = None,
+    budget: Budget = None,
+    min_prob: LeastProbability = None,
+    recall: Recall = None,
+    min_pairs: LeastPairs = 2,
     evidence: Annotated[
         Name,
         typer.Option(metavar="WHAT", help="local features, a network alone, or both (as soon as there is a tower)."),
@@ -61,12 +75,23 @@ def pairs(
     tower: Annotated[Name, typer.Option(metavar="NAME", help="Network, such as mobilenet_v2 or timm:NAME.")] = None,
     weights: Annotated[Name, typer.Option(metavar="FILE", help="Its weights, safetensors or pth; or random.")] = None,
     prior: Annotated[
-        Names,
-        typer.Option(metavar="NAME", help="gps, time, order or none: what else to believe. Default: gps, where there."),
+        Names, typer.Option(metavar="NAME", help="gps, time, order or none: what else to believe. [default: gps]")
     ] = None,
     gps: Annotated[
         File, typer.Option(metavar="CSV", help="Positions: name, latitude, longitude, or name, x, y.")
     ] = None,
+    export: Annotated[
+        Names,
+        typer.Option(
+            metavar="FORMAT", help="pairs, jsonl, colmap, hloc-h5, kapture, alicevision, openmvg. [default: pairs]"
+        ),
+    ] = None,
+    sfm: Annotated[File, typer.Option(metavar="FILE", help="AliceVision scene whose view ids to use.")] = None,
+    sfm_data: Annotated[File, typer.Option(metavar="FILE", help="openMVG sfm_data.json whose indices to use.")] = None,
+    report: Annotated[bool, typer.Option("--report", help="Write report.html: all of it to look at.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say how many pairs, and how long matching them takes.")
+    ] = False,
     verify: Verify = 50,
     features: FeatureCount = 512,
     coarse_features: CoarseCount = 128,
@@ -75,11 +100,20 @@ def pairs(
     cache: Annotated[bool, typer.Option(help="Keep features in OUT/.cache for the next run.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
-    """Find the pairs of photos worth matching and write them as COLMAP and hloc read them."""
+    """Find the pairs of photos worth matching and write them as COLMAP and hloc read them.
+
+    \b
+    The whole job:                 mirror-sfm pairs photos -o out
+    Features already in COLMAP:    mirror-sfm pairs --database project.db -o out
+    How many are enough?           mirror-sfm pairs photos -o out --recall 0.95 --dry-run
+    All of it to look at:          mirror-sfm pairs photos -o out --report
+    Straight into a database:      mirror-sfm pairs photos -o out --export colmap
+    """
     with errors_in_one_line():
-        from mirror_sfm.exports import summary_text, write_results
+        from mirror_sfm.exports import References, carries_any_name, summary_text, write_results
         from mirror_sfm.pairs import find_pairs
 
+        formats = known_formats(export or ["pairs"])
         source = choose_source(
             images,
             database,
@@ -92,6 +126,10 @@ def pairs(
         )
         options = pair_options(
             per_image=per_image,
+            budget=budget,
+            min_prob=min_prob,
+            recall=recall,
+            min_pairs=min_pairs,
             verify=verify,
             features=features,
             coarse_features=coarse_features,
@@ -100,22 +138,73 @@ def pairs(
             weights=weights,
             priors=chosen_priors(prior or []),
             gps=gps,
+            any_name=all(carries_any_name(name) for name in formats),
             threads=threads,
         )
-        make_folder(out)
+        if cache or not dry_run:
+            make_folder(out)
         graph = find_pairs(source, options)
-        write_results(out, graph, options, scores=scores)
         tell_skipped(graph.skipped)
+        tell_isolated(graph)
+        if not dry_run:
+            write_results(out, graph, options, formats, scores, References(database, hloc_features, sfm, sfm_data))
         if not graph.names:
             where = shown(database or hloc_features or images or "")
             raise MirrorError(f"no usable photo in {where}: {_what_was_found(graph.photos)}")
-        parts = len(set(graph.components.tolist()))
-        line = (
-            f"{len(graph.names)} of {graph.photos} photos, {len(graph.chosen)} pairs"
-            f"{f' in {parts} unconnected parts' if parts > 1 else ''} -> {shown(out / 'pairs.txt')}"
-            f" ({sum(graph.seconds.values()):.1f} s)"
-        )
+        if dry_run:
+            typer.echo(forecast(graph, options, as_json))
+            return
+        if report:
+            from mirror_sfm.report import write_report
+
+            write_report(out / "report.html", graph, options, options.progress)
+        target = out / ("pairs.txt" if "pairs" in formats else "")
+        line = f"{headline(graph)} -> {shown(target)} ({sum(graph.seconds.values()):.1f} s)"
         typer.echo(summary_text(graph, options) if as_json else line, nl=not as_json)
+
+
+def headline(graph: ViewGraph) -> str:
+    """The result on one line."""
+    parts = len(set(graph.components.tolist()))
+    split = f" in {parts} unconnected parts" if parts > 1 else ""
+    return f"{len(graph.names)} of {graph.photos} photos, {len(graph.chosen)} pairs{split}"
+
+
+def forecast(graph: ViewGraph, options: PairOptions, as_json: bool) -> str:
+    """How many pairs, how good, and how long matching them would take here."""
+    import json
+
+    from mirror_sfm.budget import expected_recall, seconds_per_pair
+    from mirror_sfm.threads import processors
+
+    threads = options.threads or processors()
+    seconds = seconds_per_pair(MATCHED_FEATURES, threads) * len(graph.chosen)
+    share = expected_recall(graph.probabilities, graph.chosen)
+    if as_json:
+        told = {
+            "photos": len(graph.names),
+            "pairs": len(graph.chosen),
+            "all_pairs": len(graph.names) * (len(graph.names) - 1) // 2,
+            "expected_recall": None if share != share else round(share, 4),
+            "components": len(set(graph.components.tolist())),
+            "matching_seconds": round(seconds, 4),
+            "features": MATCHED_FEATURES,
+            "threads": threads,
+        }
+        return json.dumps(told, indent=2)
+    recall = "" if share != share else f", with {share:.1%} of those that match, as far as can be told"
+    work = f"{MATCHED_FEATURES} features a photo, {threads} threads, geometry aside"
+    return f"{headline(graph)}{recall}\nmatching them takes about {seconds:.0f} s here: {work}"
+
+
+def known_formats(names: list[str]) -> tuple[str, ...]:
+    """The formats asked for, each once."""
+    from mirror_sfm.exports import formats
+
+    for name in names:
+        if name not in formats():
+            raise UsageError(f"--export must be one of {', '.join(formats())}, got {shown(name)}")
+    return tuple(dict.fromkeys(names))
 
 
 def chosen_priors(names: list[str]) -> tuple[str, ...] | None:
@@ -126,7 +215,7 @@ def chosen_priors(names: list[str]) -> tuple[str, ...] | None:
 
 
 def _what_was_found(photos: int) -> str:
-    from mirror_sfm.folder import PHOTO_SUFFIXES
+    from mirror_sfm.photos import PHOTO_SUFFIXES
 
     if photos:
         return f"{photos} found, all skipped"
