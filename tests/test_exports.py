@@ -1,16 +1,28 @@
 """Files as other programs read them, whole or not at all."""
 
+import dataclasses
 import json
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from inputs import blank_features
 
-from mirror_sfm.errors import MirrorError
+from mirror_sfm.errors import MirrorError, UsageError
 from mirror_sfm.evidence import Candidates, Evidence
-from mirror_sfm.exports import complete_file, pairs_text, score_arrays, summary_text, unsafe_name, write_results
+from mirror_sfm.exports import (
+    carries_any_name,
+    complete_file,
+    formats,
+    pairs_text,
+    score_arrays,
+    summary_text,
+    unsafe_name,
+    write_results,
+)
 from mirror_sfm.pairs import PairOptions
 from mirror_sfm.photos import Skipped
 from mirror_sfm.view_graph import ViewGraph
@@ -106,6 +118,107 @@ def test_without_scores_an_old_file_goes(tmp_path: Path) -> None:
     write_results(tmp_path, graph(), PairOptions())
     write_results(tmp_path, graph(), PairOptions(), scores=False)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["pairs.txt", "summary.json"]
+
+
+def test_what_an_earlier_run_wrote_in_other_formats_goes_but_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "pairs.jsonl").write_text("somebody's")
+    write_results(tmp_path, graph(), PairOptions())
+    assert (tmp_path / "pairs.jsonl").read_text() == "somebody's"
+    write_results(tmp_path, graph(), PairOptions(), ("jsonl", "kapture"))
+    written = ["kapture-pairs.csv", "pairs.jsonl", "scores.npz", "summary.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == written
+    assert sorted(json.loads((tmp_path / "summary.json").read_text())["files"]) == written
+    write_results(tmp_path, graph(), PairOptions(), ("pairs",), scores=False)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["pairs.txt", "summary.json"]
+
+
+def test_witnesses_are_among_the_scores() -> None:
+    factor = np.linspace(0.5, 1, 6, dtype=np.float32)
+    held = score_arrays(dataclasses.replace(graph(), witnesses={"time": factor, "gps": factor / 2}))
+    assert list(held)[-2:] == ["witness_gps", "witness_time"] and held["witness_time"] is factor
+
+
+def test_names_by_format() -> None:
+    assert [name for name in formats() if carries_any_name(name)] == ["jsonl", "colmap", "alicevision", "openmvg"]
+    assert formats()[0] == "pairs" and len(formats()) == 7
+    assert unsafe_name("a b.jpg", ("colmap", "jsonl")) is None
+    assert unsafe_name("a b.jpg", ("colmap", "pairs")) == unsafe_name("a b.jpg")
+    for name in ("a\udcff.jpg", "a\0b.jpg"):
+        assert all(unsafe_name(name, (one,)) for one in formats())
+    assert unsafe_name("a,b.jpg", ("pairs",)) is None and "comma" in (unsafe_name("a,b.jpg", ("kapture",)) or "")
+    assert unsafe_name("a//b.jpg", ("pairs",)) is None and "HDF5" in (unsafe_name("a//b.jpg", ("hloc-h5",)) or "")
+
+
+def test_a_refused_name_says_what_else_there_is(tmp_path: Path) -> None:
+    with pytest.raises(MirrorError, match=r"a b\.jpg.*--export colmap or --export jsonl"):
+        write_results(tmp_path, graph(("a b.jpg", "b", "c", "d")), PairOptions(), ("jsonl", "kapture"))
+    write_results(tmp_path, graph(("a b.jpg", "b", "c", "d")), PairOptions(), ("jsonl",))
+    assert "a b.jpg" in (tmp_path / "pairs.jsonl").read_text()
+
+
+def test_an_unknown_format_is_wrong_usage(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="unknown export format xml; known are pairs, jsonl"):
+        write_results(tmp_path, graph(), PairOptions(), ("pairs", "xml"))
+
+
+def earlier(folder: Path) -> dict[str, bytes]:
+    """Results of an earlier run."""
+    write_results(folder, graph(), PairOptions(per_image=3), ("pairs", "jsonl"))
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_a_folder_in_the_place_of_a_file(tmp_path: Path) -> None:
+    before = earlier(tmp_path)
+    (tmp_path / "openmvg-pairs.txt").mkdir()
+    with pytest.raises(MirrorError, match=r"openmvg-pairs\.txt.*folder of that name"):
+        write_results(tmp_path, graph(), PairOptions(), ("pairs", "openmvg"))
+    (tmp_path / "openmvg-pairs.txt").rmdir()
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_an_error_or_an_interrupt_in_the_last_format_leaves_the_earlier_results(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = earlier(tmp_path)
+    for error in (KeyboardInterrupt, RuntimeError, MirrorError):
+
+        def fail(*_: object, error: type[BaseException] = error) -> str:
+            raise error("no")
+
+        monkeypatch.setattr("mirror_sfm.exports.openmvg_text", fail)
+        with pytest.raises(error):
+            write_results(tmp_path, graph(), PairOptions(), ("pairs", "openmvg"))
+        assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+FULL = """
+import resource, sys
+sys.path[:0] = {path!r}
+from pathlib import Path
+import test_exports
+from mirror_sfm.errors import MirrorError, UsageError
+resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))  # the end of the disk, for a process
+try:
+    test_exports.write_results(Path({folder!r}), test_exports.graph(), test_exports.PairOptions(), {formats!r})
+except MirrorError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("limit", [0, 60, 400, 1200])
+def test_a_full_disk_leaves_the_earlier_results(tmp_path: Path, limit: int) -> None:
+    before = earlier(tmp_path)
+    path = [str(Path(__file__).parent), *sys.path]
+    code = FULL.format(path=path, limit=limit, folder=str(tmp_path), formats=("pairs", "jsonl"))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout.count("\n") == 1, done.stderr
+    assert "cannot write into" in done.stdout and "unchanged" in done.stdout
+    assert {entry.name: entry.read_bytes() for entry in tmp_path.iterdir()} == before
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    with pytest.raises(MirrorError, match=r"cannot write into .*nowhere"):
+        write_results(tmp_path / "nowhere", graph(), PairOptions())
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])

@@ -20,7 +20,7 @@ class PhotoCamera:
         width, height: pixels.
         focal: focal length in pixels.
         known: whether it is more than a guess.
-        identity: maker, model and focal length, or the file.
+        identity: maker, model and focal length, or the name of the photo.
     """
 
     width: int
@@ -30,12 +30,12 @@ class PhotoCamera:
     identity: tuple[str, ...]
 
 
-def camera_of(path: Path | None, width: int, height: int) -> PhotoCamera:
+def camera_of(name: str, path: Path | None, width: int, height: int) -> PhotoCamera:
     """The camera of a photo of a known size. Without EXIF every photo has its own."""
     make, model, focal, focal_35 = _exif(path)
     known = focal_35 > 0
     pixels = focal_35 / _FILM_WIDTH * max(width, height) if known else _GUESS * max(width, height)
-    alike = (make, model, f"{focal:g}", f"{focal_35:g}") if model and (focal or focal_35) else (str(path),)
+    alike = (make, model, f"{focal:g}", f"{focal_35:g}") if model and (focal or focal_35) else (name,)
     return PhotoCamera(width, height, pixels, known, alike)
 
 

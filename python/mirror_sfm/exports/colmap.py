@@ -62,7 +62,7 @@ def _photos(graph: ViewGraph) -> Iterator[DatabasePhoto]:
         keypoints[:, :2] = features.sensor_xy(row)
         keypoints[:, 2] = features.keypoints[row, :size, 2] * scale
         keypoints[:, 3] = np.deg2rad(features.keypoints[row, :size, 3])
-        yield DatabasePhoto(name, camera_of(graph.paths.get(name), width, height), keypoints)
+        yield DatabasePhoto(name, camera_of(name, graph.paths.get(name), width, height), keypoints)
 
 
 def _rows_in(source: Path, graph: ViewGraph) -> list[NDArray[np.int64]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -103,12 +104,14 @@ def summary_text(graph: ViewGraph, options: PairOptions, files: Sequence[str] = 
         "fewest_pairs_of_a_photo": int(degrees.min()) if len(degrees) else 0,
         "witnesses": sorted(graph.witnesses),
         "files": list(files),
-        "options": {
-            "per_image": options.per_image,
-            "verify": options.verify,
-            "features": options.features,
-            "coarse_features": options.coarse_features,
-        },
+        "options": _options(options),
         "seconds": {stage: round(seconds, 4) for stage, seconds in graph.seconds.items()},
     }
     return json.dumps(summary, indent=2, ensure_ascii=False) + "\n"
+
+
+def _options(options: PairOptions) -> dict[str, Any]:
+    """What decides about the result."""
+    held = {field.name: getattr(options, field.name) for field in dataclasses.fields(options)}
+    results_only = {name: value for name, value in held.items() if name not in ("threads", "progress")}
+    return {n: shown(os.fspath(v)) if isinstance(v, os.PathLike) else v for n, v in results_only.items()}
