@@ -99,6 +99,7 @@ def test_summary_tells_all() -> None:
         {"name": "x\\ny.jpg", "reason": "its name holds white space"},
         {"name": "\\udcff.jpg", "reason": "unreadable"},
     ]
+    assert [photo["name"] for photo in summary["isolated"]] == ["c#.png"]
     assert summary["options"]["per_image"] == 7 and summary["seconds"] == {"decode": 0.25}
 
 

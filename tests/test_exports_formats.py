@@ -87,6 +87,16 @@ def test_kapture_reads_the_same_pairs_and_scores(tmp_path: Path) -> None:
         assert reader.table_from_file(file) == table
 
 
+def test_without_probabilities_nothing_is_not_a_number(tmp_path: Path) -> None:
+    graph = made_graph()
+    graph.probabilities[:] = np.nan
+    export(tmp_path, graph, "kapture", "jsonl")
+    for name in ("summary.json", "pairs.jsonl", "kapture-pairs.csv"):
+        assert not re.search(r"\bnan\b", (tmp_path / name).read_text(), re.IGNORECASE)
+    last = (tmp_path / "kapture-pairs.csv").read_text().splitlines()[1].split(", ")[2]
+    assert float(last) == pytest.approx(graph.scores.max(), rel=1e-5)
+
+
 # ---- AliceVision -----------------------------------------------------------------------------------------------------
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
+from mirror_sfm.photos import open_file
 
 _MAKE, _MODEL, _EXIF, _FOCAL, _FOCAL_35 = 0x010F, 0x0110, 0x8769, 0x920A, 0xA405
 _FILM_WIDTH = 35.0  # millimetres, COLMAP's value for the focal length of a 35 mm camera
@@ -44,7 +44,7 @@ def _exif(path: Path | None) -> tuple[str, str, float, float]:
     if path is None:
         return "", "", 0.0, 0.0
     try:
-        with Image.open(path) as image:
+        with open_file(path) as image:
             tags = image.getexif()
             detail = tags.get_ifd(_EXIF)
     except Exception:  # damaged EXIF data raises nearly anything; the photo's pixels were fine

@@ -99,15 +99,24 @@ def summary_text(graph: ViewGraph, options: PairOptions, files: Sequence[str] = 
         "pairs_by_reason": dict(zip(REASONS, reasons, strict=True)),
         "pairs_scored": len(graph.candidates),
         "pairs_verified": len(graph.evidence.pairs),
-        "expected_matchable": round(float(graph.probabilities[graph.chosen].sum(dtype=np.float64)), 2),
+        "expected_matchable": _rounded(graph.probabilities[graph.chosen].sum(dtype=np.float64)),
         "components": len(np.unique(graph.components)),
         "fewest_pairs_of_a_photo": int(degrees.min()) if len(degrees) else 0,
+        "isolated": [
+            {
+                "name": shown(photo.name),
+                "best_rejected": None if photo.neighbour is None else shown(photo.neighbour),
+                "probability": _rounded(np.float64(photo.probability)),
+                "why": photo.why,
+            }
+            for photo in graph.isolated
+        ],
         "witnesses": sorted(graph.witnesses),
         "files": list(files),
         "options": _options(options),
         "seconds": {stage: round(seconds, 4) for stage, seconds in graph.seconds.items()},
     }
-    return json.dumps(summary, indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _options(options: PairOptions) -> dict[str, Any]:

@@ -31,8 +31,10 @@ def pairs_text(graph: ViewGraph) -> str:
 
 
 def kapture_text(graph: ViewGraph) -> str:
-    """Pairs as kapture's tools read them: a table of two names and a score, the probability that they match."""
-    chances = graph.probabilities[graph.chosen].tolist()
+    """Pairs as kapture's tools read them: a table of two names and a score, the probability that they match; the final
+    score where there are no probabilities (a network alone)."""
+    known = np.isfinite(graph.probabilities).all()
+    chances = (graph.probabilities if known else graph.scores)[graph.chosen].tolist()
     lines = [f"{first}, {second}, {chance:.6g}\n" for (first, second), chance in zip(graph.pairs, chances, strict=True)]
     return "# query_image, map_image, score\n" + "".join(lines)
 
