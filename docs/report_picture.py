@@ -21,8 +21,8 @@ sys.path.append(str(HERE.parent / "tests"))
 
 import chromium  # noqa: E402
 
-PHOTOS, PER_IMAGE, SHOWN = 48, 10, 42  # the photo whose card is open
-WIDTH, HEIGHT = 1180, 1120  # of the page, and of the picture, in pixels
+PHOTOS, PER_IMAGE, SHOWN = 48, 16, 42  # the photo whose card is open
+WIDTH = 1180  # of the page, pixels
 
 
 def main() -> None:
@@ -34,15 +34,15 @@ def main() -> None:
         write_report(out / "report.html", find_pairs(scene / "images", options), options)
         with chromium.browser(Path(folder)) as page:
             columns = shots(page, out / "report.html")
-    columns = [column.resize((round(column.width * HEIGHT / column.height), HEIGHT)) for column in columns]
-    picture = Image.new("RGB", (sum(column.width for column in columns), HEIGHT))
+    picture = Image.new("RGB", (2 * WIDTH, columns[0].height))
     for k, column in enumerate(columns):
-        picture.paste(column, (sum(before.width for before in columns[:k]), 0))
-    picture.save(HERE / "report.jpg", quality=78, optimize=True, progressive=True)
+        picture.paste(column, (k * WIDTH, 0))
+    picture.thumbnail((1400, 1400))
+    picture.save(HERE / "report.jpg", quality=72, optimize=True, progressive=True)
 
 
 def shots(page: chromium.Page, report: Path) -> list[Image.Image]:
-    """The upper and the lower half of the page."""
+    """The page's beginning, to the end of the graph, and as much of what follows."""
     page.open(report, WIDTH, 1000)
     # Paths of a temporary folder tell nobody anything.
     page.run(
@@ -54,8 +54,7 @@ def shots(page: chromium.Page, report: Path) -> list[Image.Image]:
     page.run("new Promise(done => setTimeout(done, 500))")
     whole = Image.open(io.BytesIO(page.picture())).convert("RGB")
     top = page.run("document.querySelector('#matrix').getBoundingClientRect().top + scrollY")
-    end = page.run("document.querySelector('footer').getBoundingClientRect().top + scrollY")
-    return [whole.crop((0, 0, WIDTH, round(top))), whole.crop((0, round(top), WIDTH, round(end) + 20))]
+    return [whole.crop((0, part * round(top), WIDTH, (part + 1) * round(top))) for part in (0, 1)]
 
 
 if __name__ == "__main__":

@@ -419,6 +419,13 @@ def test_drawn_matches_are_the_good_ones(graph: ViewGraph) -> None:
             assert np.abs(points - graph.features.sensor_xy(photo)[expected[:, side]]).max(initial=0) < 0.1
 
 
+def test_points_stay_inside_where_nobody_knows_the_size(graph: ViewGraph) -> None:
+    unknown = dataclasses.replace(graph.features, image_sizes=np.zeros((40, 2), np.int32))
+    bare = dataclasses.replace(graph, features=unknown)
+    table = tables.match_table(bare, tables.shown_pairs(bare), np.ones(40, int))
+    assert 60_000 < unpack(table["x"]).max() <= 65535 and 60_000 < unpack(table["y"]).max() <= 65535
+
+
 def test_too_many_matches_are_thinned_out(graph: ViewGraph, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tables, "MATCH_BYTES", 4000)
     pairs = tables.shown_pairs(graph)
@@ -621,6 +628,14 @@ def test_a_match_is_drawn_where_it_is(page: chromium.Page, tmp_path: Path) -> No
     assert shown_first == graph.names[0]
     assert left == pytest.approx((0.125, 0.5), abs=0.02)
     assert right == pytest.approx((0.75, 0.25), abs=0.02)
+
+
+def test_witnesses_are_heard(page: chromium.Page, graph: ViewGraph, tmp_path: Path) -> None:
+    heard = dataclasses.replace(graph, witnesses={"gps": np.full(len(graph.candidates), 0.25, np.float32)})
+    report(tmp_path / "report.html", heard)
+    page.open(tmp_path / "report.html")
+    page.press("j", "j")
+    assert "gps × 0.25" in page.run("document.querySelector('.card figcaption').textContent")
 
 
 def test_hostile_names_stay_text(page: chromium.Page, hostile: ViewGraph, tmp_path: Path) -> None:

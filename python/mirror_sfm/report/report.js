@@ -422,7 +422,7 @@
   }
   function paint() {
     const style = getComputedStyle(document.documentElement);
-    const [low, high, diagonal] = ["--raised", "--accent", "--rule"].map((name) => colour(style.getPropertyValue(name)));
+    const [accent, quiet] = ["--accent", "--quiet"].map((name) => colour(style.getPropertyValue(name)));
     const position = new Uint32Array(photos);
     sequence.forEach((photo, k) => { position[photo] = Math.floor(k / bin); });
     const level = new Uint8Array(side * side);
@@ -435,10 +435,9 @@
     }
     const image = new ImageData(side, side);
     for (let k = 0; k < level.length; k++) {
-      const share = level[k] / 255;
-      const base = bin === 1 && k % (side + 1) === 0 ? diagonal : low;
-      for (let c = 0; c < 3; c++) image.data[4 * k + c] = base[c] + (high[c] - base[c]) * share;
-      image.data[4 * k + 3] = 255;
+      const own = bin === 1 && k % (side + 1) === 0;
+      image.data.set(own ? quiet : accent, 4 * k);
+      image.data[4 * k + 3] = own ? 50 : level[k]; // the ground shows through, on paper too
     }
     canvas.getContext("2d").putImageData(image, 0, 0);
   }
