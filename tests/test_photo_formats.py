@@ -1,8 +1,11 @@
 """Formats of photos: every layout in sensor coordinates, numbers of every depth, damaged files of every kind."""
 
 import io
+import os
 import random
 import struct
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -15,6 +18,7 @@ from mirror_sfm import photos
 from mirror_sfm.features import extract, stack
 from mirror_sfm.photos import UnusablePhoto, decode, large_photos_allowed, load_image, read_picture
 
+ROOT = Path(__file__).resolve().parent.parent
 SUFFIXES = ("jpg", "png", "tif", "webp", "avif", "heic", "jp2", "gif", "bmp", "ppm")
 HAS_ORIENTATION = ("jpg", "png", "tif", "webp")
 
@@ -122,6 +126,19 @@ def test_heic_without_its_package_names_the_remedy(corner: Image.Image, monkeypa
     monkeypatch.setattr(Image, "OPEN", {name: opener for name, opener in Image.OPEN.items() if name != "HEIF"})
     with pytest.raises(UnusablePhoto, match=r"pip install 'mirror-sfm\[heif\]'"):
         decode(content, 128)
+
+
+def test_exif_of_heic_is_read_before_any_photo_was_decoded(tmp_path: Path, corner: Image.Image) -> None:
+    """With a full cache nothing is decoded, and Pillow must know HEIC all the same."""
+    pytest.importorskip("pillow_heif").register_heif_opener()
+    exif = Image.Exif()
+    exif[0x0110] = "a camera"
+    corner.save(tmp_path / "a.heic", quality=90, exif=exif)
+    code = "import sys; from mirror_sfm.photos import open_file; print(open_file(sys.argv[1]).getexif()[0x0110])"
+    paths = os.pathsep.join((str(ROOT), str(ROOT / "python")))
+    command = [sys.executable, "-c", code, str(tmp_path / "a.heic")]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": paths}, check=True)
+    assert done.stdout == "a camera\n"
 
 
 @pytest.mark.parametrize("suffix", ["tif", "gif", "webp", "png"])

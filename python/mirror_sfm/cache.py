@@ -99,14 +99,15 @@ class Cache:
             return None
         except OSError as error:
             raise MirrorError(
-                f"cannot read the cache entry {shown(str(path))}: {error.strerror}; delete it, or work without a cache"
+                f"cannot read the cache entry {shown(str(path))}: {error.strerror}; delete it, or work without the cache"
+                " (--no-cache)"
             ) from error
         try:
             return _unpacked(content, key, kind)
         except _NewerVersion as newer:
             raise MirrorError(
                 f"the cache {shown(str(self.folder))} was written by a newer mirror-sfm (layout {newer}, this one knows"
-                f" {VERSION}): upgrade mirror-sfm, delete the folder, or work without a cache"
+                f" {VERSION}): upgrade mirror-sfm, delete the folder, or work without (--no-cache)"
             ) from None
         except ValueError as error:
             _log.warning("cache entry %s is damaged (%s) and is made anew", shown(str(path)), error)
@@ -165,7 +166,7 @@ class Cache:
     def _unwritable(self, error: OSError) -> MirrorError:
         return MirrorError(
             f"cannot write the cache {shown(str(self.folder))}: {error.strerror or error}; make room or choose another"
-            " folder for it, or work without a cache"
+            " folder for it, or work without (--no-cache)"
         )
 
 

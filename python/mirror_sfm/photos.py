@@ -192,10 +192,17 @@ def _as_stored(upright: Image.Image, orientation: int) -> Image.Image:
     return upright.transpose(_BACK[orientation]) if orientation in _BACK else upright
 
 
+def open_file(path: Path) -> Image.Image:
+    """Opens a photo's file for its EXIF, HEIC included. Close it, and expect Pillow to raise anything."""
+    with open(path, "rb") as file:
+        if _is_heif(file.read(12)):
+            _heif_readable()
+    return Image.open(path)
+
+
 def open_image(content: bytes) -> Image.Image:
     """Opens an image without decoding it. Best inside `reasons_in_words`."""
-    heif = content[4:8] == b"ftyp" and content[8:12] in _HEIF_BRANDS
-    heif_missing = heif and not _heif_readable()
+    heif_missing = _is_heif(content) and not _heif_readable()
     try:
         image = Image.open(io.BytesIO(content))
     except UnidentifiedImageError:
@@ -283,6 +290,10 @@ def _without_alpha(image: Image.Image) -> NDArray[np.uint8]:
         raise UnusablePhoto("fully transparent")
     mean = np.average(grey, weights=alpha)
     return np.asarray(mean + (grey - mean) * (alpha / 255) + 0.5, np.float32).astype(np.uint8)
+
+
+def _is_heif(content: bytes) -> bool:
+    return content[4:8] == b"ftyp" and content[8:12] in _HEIF_BRANDS
 
 
 @cache

@@ -147,10 +147,10 @@ def earth_centred(degrees: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _read_exif(path: Path) -> tuple[float, float, float]:
     """Latitude, longitude (degrees) and time (seconds) of a photo, NaN where the file does not tell."""
-    from PIL import Image
+    from mirror_sfm.photos import open_file
 
     try:
-        with Image.open(path) as image:
+        with open_file(path) as image:
             exif = image.getexif()
             place, taken = exif.get_ifd(_GPS), exif.get_ifd(_EXIF)
             return *_place(place), _time(taken)
