@@ -99,7 +99,7 @@ class Cache:
             return None
         except OSError as error:
             raise MirrorError(
-                f"cannot read the cache entry {shown(str(path))}: {error.strerror}; delete it, or work without the cache"
+                f"cannot read the cache entry {shown(str(path))}: {error.strerror}; delete it, or work without a cache"
                 " (--no-cache)"
             ) from error
         try:
