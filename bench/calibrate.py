@@ -1,18 +1,18 @@
 """Fits P(matchable) on labelled scenes and says how far it can be trusted on a scene it has not seen.
 
-    python bench/calibrate.py            # the table of docs/probability.md; fails when the constants in use are not these
+    python bench/calibrate.py            # the table of docs/probability.md; fails when other constants are in use
     python bench/calibrate.py --keep     # also writes bench/results/calibration.json and docs/reliability.svg
 
-Every scene is left out once, with all that was made of it. Its expected calibration error (ECE) is the mean gap, over ten
-bins of equally many pairs, between what was promised and what was true. What is fitted on:
+Every scene is left out once, with all that was made of it. Its expected calibration error (ECE) is the mean gap, over
+ten bins of equally many pairs, between what was promised and what was true. What is fitted on:
 
 - the scenes whose labels are complete, each weighing the same; half as much each scene's every second photo and every
   fourth, because sparse collections look different;
 - twenty collections of strangers: one photo of each place, nothing overlaps;
 - pairs across places in one large collection of all scenes.
 
-One scene is left out altogether: the background of object_ethiopian_head stands still, so that every pair can be matched,
-but its labels are about the object.
+One scene is left out altogether: the background of object_ethiopian_head stands still, so that every pair can be
+matched, but its labels are about the object.
 """
 
 from __future__ import annotations
@@ -210,7 +210,8 @@ def main() -> None:
     for scene, row in scenes.items():
         recalls = " | ".join(f"{found:.2f} of {share:.2f}" for found, share in row["recall"].values())
         print(
-            f"| {Path(scene).name} | {row['pairs']} | {row['true']:.2f} | {row['promised']:.2f} | {row['ece']:.3f} | {recalls} |"
+            f"| {Path(scene).name} | {row['pairs']} | {row['true']:.2f} | {row['promised']:.2f} |"
+            f" {row['ece']:.3f} | {recalls} |"
         )
     print(f"all scenes alike: ECE {result['ece']:.3f}; mean over scenes {result['mean_scene_ece']:.3f}")
     print(f"strangers: mean {strangers.mean():.4f}, largest {strangers.max():.3f} of {len(strangers)} pairs")

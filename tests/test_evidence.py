@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from inputs import descriptors, sizes_for
 
+import mirror_ext.numpy as ops
 from mirror_sfm import evidence
 from mirror_sfm.evidence import Candidates, choose, partner_ranks, score_coarsely, verify
 from mirror_sfm.features import Features, PhotoFeatures, stack
@@ -74,6 +76,21 @@ def test_best_of_rows_are_the_best_of_the_whole_matrix(keep: int) -> None:
     kept = ranks < keep
     for field in ("i", "j", "coarse"):
         assert np.array_equal(getattr(every, field)[kept], getattr(best, field))
+
+
+@pytest.mark.parametrize("kind", ["scene", "few", "zeros"])
+def test_blocks_and_threads_do_not_change_what_is_kept(kind: str) -> None:
+    """Also where scores tie: then the lowest index stays."""
+    given, sizes = descriptors(60, 20, 3, kind), sizes_for(60, 20, 4)
+    every = np.asarray(ops.match_kernel(given, sizes))
+    np.fill_diagonal(every, -1)
+    best = np.argsort(-every, axis=1, kind="stable")[:, :5]
+    owner = np.repeat(np.arange(60), 5)
+    expected = np.unique(np.minimum(owner, best.ravel()) * 60 + np.maximum(owner, best.ravel()))
+    for block, threads in ((60, 1), (7, 3), (1, 2), (512, 2)):
+        i, j, scores = evidence._best_partners(given, sizes, 5, threads, block)
+        assert np.array_equal(i.astype(np.int64) * 60 + j, expected) and i.dtype == j.dtype == np.int32
+        assert scores.tobytes() == every[i, j].tobytes()
 
 
 def test_large_collections_keep_the_best_only(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,24 +76,55 @@ def score_coarsely(features: Features, depth: int, threads: int, keep: int | Non
         i, j = (index.astype(np.int32) for index in np.triu_indices(count, 1))
         scores = ops.match_kernel(first, sizes, num_threads=threads) if count else np.zeros((0, 0), np.float32)
         return Candidates(count, i, j, scores[i, j])
-    blocks = list(_best_of_rows(first, sizes, keep, threads))
-    i, j, scores = (np.concatenate(part) for part in zip(*blocks, strict=True))
-    key, once = np.unique(np.minimum(i, j) * count + np.maximum(i, j), return_index=True)
-    return Candidates(count, (key // count).astype(np.int32), (key % count).astype(np.int32), scores[once])
+    return Candidates(count, *_best_partners(first, sizes, keep, threads))
 
 
-def _best_of_rows(
-    descriptors: NDArray[np.uint8], sizes: NDArray[np.int32], keep: int, threads: int, block: int = 256
-) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]]:
-    """The `keep` best partners of every photo (ties: lowest index), from blocks of rows of the score matrix."""
+def _best_partners(
+    descriptors: NDArray[np.uint8], sizes: NDArray[np.int32], keep: int, threads: int, block: int = 512
+) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]]:
+    """Pairs i < j of which either photo keeps the other among its `keep` best (ties: lowest index), and their scores.
+
+    Rows of the score matrix come a block at a time, from the diagonal on: a score serves both of its photos. What a
+    photo keeps does not depend on the blocks.
+    """
     count = len(sizes)
+    best = np.zeros((count, keep), np.uint64)
     for start in range(0, count, block):
-        rows = slice(start, min(start + block, count))
-        scores = ops.match_kernel(descriptors[rows], sizes[rows], descriptors, sizes, num_threads=threads)
-        own = np.arange(rows.start, rows.stop)
-        scores[own - start, own] = -1
-        partners = np.argsort(-scores, axis=1, kind="stable")[:, :keep]
-        yield np.repeat(own, keep), partners.ravel(), np.take_along_axis(scores, partners, 1).ravel()
+        stop = min(start + block, count)
+        scores = ops.match_kernel(
+            descriptors[start:stop], sizes[start:stop], descriptors[start:], sizes[start:], num_threads=threads
+        )
+        square = np.triu(scores[:, : stop - start], 1)
+        scores[:, : stop - start] = square + square.T
+        keys = _keys(scores, np.arange(start, count))
+        np.fill_diagonal(keys, 0)  # a photo is no partner of itself
+        best[start:stop] = _largest(best[start:stop], keys)
+        for below in range(stop, count, block):  # the same scores, seen from the other photo
+            rows = slice(below, min(below + block, count))
+            others = scores[:, rows.start - start : rows.stop - start].T
+            best[rows] = _largest(best[rows], _keys(others, np.arange(start, stop)))
+    photo = np.repeat(np.arange(count), keep)[best.ravel() > 0]
+    kept = best.ravel()[best.ravel() > 0]
+    partner = (_LAST - (kept & _LAST)).astype(np.int64)
+    pairs, once = np.unique(np.minimum(photo, partner) * count + np.maximum(photo, partner), return_index=True)
+    scores = (kept[once] >> np.uint64(32)).astype(np.uint32).view(np.float32)
+    return (pairs // count).astype(np.int32), (pairs % count).astype(np.int32), scores
+
+
+_LAST = np.uint64(2**32 - 1)
+
+
+def _keys(scores: NDArray[np.float32], partners: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """One number per score and partner (of its column) that sorts like (score, lower partner): scores are not negative,
+    so their bits sort as they do. Never 0."""
+    bits = np.ascontiguousarray(scores).view(np.uint32).astype(np.uint64)
+    return (bits << np.uint64(32)) | (_LAST - partners.astype(np.uint64))
+
+
+def _largest(kept: NDArray[np.uint64], keys: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """The largest keys of every row, as many as were kept before."""
+    every = np.concatenate((kept, keys), axis=1)
+    return np.partition(every, -kept.shape[1], axis=1)[:, -kept.shape[1] :]
 
 
 def choose(candidates: Candidates, per_photo: int) -> NDArray[np.int64]:
