@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -34,7 +36,7 @@ def upright_rgb(content: bytes, long_side: int, least_side: int = 1) -> NDArray[
     if pixels is None:
         pixels = np.repeat(decode(content, long_side).grey[:, :, None], 3, axis=2)
     width, height = (max(least_side, round(side * long_side / max(loaded.size))) for side in loaded.size)
-    resized = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
+    resized = np.asarray(cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
     return np.ascontiguousarray(_TURNS[loaded.orientation](resized))
 
 
@@ -56,7 +58,7 @@ def _without_alpha(rgba: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 
 # EXIF orientation -> what turns the stored pixels upright.
-_TURNS = {
+_TURNS: dict[int, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {
     1: lambda pixels: pixels,
     2: np.fliplr,
     3: lambda pixels: np.rot90(pixels, 2),

@@ -61,7 +61,7 @@ class NetworkOptions:
     long_side: int = 512
     steps: tuple[int, ...] = (1, 3, 6)
     dim: int = 256
-    shrinkage: float = 0.9
+    shrinkage: float = 0.95
 
     def __post_init__(self) -> None:
         if self.weights is None:
@@ -285,7 +285,7 @@ class _Eye:
                 torch.tensor(part).view(1, 3, 1, 1) for part in (tower.normalisation.mean, tower.normalisation.std)
             )
             seen = tower((rgb / 255 - mean) / std)
-            boxes = region_grid(*seen.shape[2:], self.options.steps)
+            boxes = region_grid(seen.shape[2], seen.shape[3], self.options.steps)
             return region_max_pool(seen, torch.from_numpy(boxes))[0].numpy()
 
 
@@ -352,7 +352,7 @@ def _against(
     background = np.zeros(count)
     for start in range(0, count, _BLOCK):
         block = vectors[start : start + _BLOCK]
-        best = ops.pr_mac(block.reshape(-1, 1, length), target, num_threads=threads)
+        best = np.asarray(ops.pr_mac(block.reshape(-1, 1, length), target, num_threads=threads))
         best = best.reshape(len(block), regions, len(others))
         similar[start : start + len(block)] = best.mean(axis=1, dtype=np.float64)
         for row, photo in enumerate(best, start):

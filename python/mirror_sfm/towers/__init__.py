@@ -83,8 +83,9 @@ def load_tower(name: str, weights: str | os.PathLike[str], layer: str | None = N
         load_into(tower.model if isinstance(tower, TimmTower) else tower, checkpoint, tower.classifier)
         sha256 = checkpoint.sha256
     _log.info("tower %s, layer %s, weights %s, sha256 %s", name, tower.layer, shown(str(weights)), sha256)
-    ready = tower.eval().requires_grad_(False).to(memory_format=torch.channels_last)
-    return LoadedTower(ready, name, sha256)
+    tower = tower.eval().requires_grad_(False)
+    tower.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return LoadedTower(tower, name, sha256)
 
 
 def _builder(name: str, layer: str | None) -> Callable[..., Tower]:

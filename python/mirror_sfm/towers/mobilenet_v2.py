@@ -46,7 +46,8 @@ class MobileNetV2(Tower):
     def forward(self, photos: Tensor) -> Tensor:
         if self.layer != "expansion14":
             return self.features(photos)
-        return self.features[_LAST_HALVING].conv[0](self.features[:_LAST_HALVING](photos))
+        widen = self.features.get_submodule(f"{_LAST_HALVING}.conv.0")
+        return widen(self.features[:_LAST_HALVING](photos))
 
 
 class _Block(nn.Module):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from mirror_sfm.errors import UsageError
 from mirror_sfm.photos import shown
@@ -31,7 +33,7 @@ class TimmTower(Tower):
         return self.model.forward_features(photos)
 
 
-def _created(name: str) -> nn.Module:
+def _created(name: str) -> Any:
     try:
         import timm
     except ImportError as error:
