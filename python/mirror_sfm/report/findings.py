@@ -224,22 +224,13 @@ def _least_probable(graph: ViewGraph, rows: NDArray[np.int64]) -> tuple[tuple[in
     return tuple(zip(graph.candidates.i[pairs].tolist(), graph.candidates.j[pairs].tolist(), strict=True))
 
 
-def why_alone(graph: ViewGraph, findings: Findings, others: NDArray[np.int64]) -> dict[int, str]:
-    """A sentence for every photo without a pair. `others`: rows of candidates with the best of each photo."""
-    best: dict[int, tuple[int, float]] = {}
-    for row in others[np.argsort(graph.probabilities[others], kind="stable")].tolist():
-        i, j = int(graph.candidates.i[row]), int(graph.candidates.j[row])
-        best[i] = j, float(graph.probabilities[row])
-        best[j] = i, float(graph.probabilities[row])
-    return {photo: _why_alone(graph, best.get(photo)) for photo in findings.alone.tolist()}
-
-
-def _why_alone(graph: ViewGraph, best: tuple[int, float] | None) -> str:
-    if best is None:
-        return "Isolated: it was compared with no other photo."
-    neighbour, probability = best
-    name = shown(graph.names[neighbour])
-    return f"Isolated: no pair was chosen. With its nearest neighbour, {name}, it matches with {_percent(probability)}."
+def why_alone(graph: ViewGraph, findings: Findings) -> dict[int, str]:
+    """A sentence for every photo without a pair."""
+    sentences = {}
+    for photo, alone in zip(findings.alone.tolist(), graph.isolated, strict=True):
+        nearest = f" Its nearest neighbour is {shown(alone.neighbour)}." if alone.neighbour else ""
+        sentences[photo] = f"Isolated: {alone.why}.{nearest}"
+    return sentences
 
 
 def commands(graph: ViewGraph, out: Path) -> list[Command]:

@@ -128,7 +128,7 @@ def _data(
         "attention": tables.packed(np.array(findings.attention(), np.int64)),
         "order": tables.packed(np.array(arrangement.order, np.int64)),
         "reasons": [*REASONS, "not chosen"],
-        "isolated": why_alone(graph, findings, pairs.rows),
+        "isolated": why_alone(graph, findings),
         "fine": tables.FINE,
         "highest": tables.highest_score(graph),
         "notExamined": tables.NOT_EXAMINED,
