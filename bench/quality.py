@@ -67,6 +67,9 @@ def main() -> None:
     parser.add_argument("--all", action="store_true", help="also the scenes outside the bar")
     parser.add_argument("--json", type=Path, help="write the reports there too")
     parser.add_argument("--threads", type=int)
+    parser.add_argument("--tower", help="let a network look too")
+    parser.add_argument("--weights", help="of the tower")
+    parser.add_argument("--evidence", choices=("local", "network", "both"))
     parser.add_argument("--database", type=Path, metavar="FOLDER", help="from COLMAP databases, kept there")
     arguments = parser.parse_args()
     scenes = arguments.scenes or [DATA / "scenes" / name for name in BAR]
@@ -75,7 +78,12 @@ def main() -> None:
     reports: list[Report] = []
     try:
         for scene in scenes:
-            options = PairOptions(threads=arguments.threads)
+            options = PairOptions(
+                threads=arguments.threads,
+                tower=arguments.tower,
+                weights=arguments.weights,
+                evidence=arguments.evidence,
+            )
             if arguments.database:
                 reports.append(evaluate_database(scene, arguments.database, options))
             else:

@@ -49,6 +49,24 @@ FeatureCount = Annotated[int, typer.Option("--features", min=2, max=32768, help=
 CoarseCount = Annotated[
     int, typer.Option("--coarse-features", min=2, max=32768, help="Features per photo used to find those pairs.")
 ]
+WhatCounts = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(
+        "--evidence", metavar="WHAT", help="local features, a network alone, or both (as soon as there is a tower)."
+    ),
+]
+Tower = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--tower", metavar="NAME", help="Network, such as mobilenet_v2 or timm:NAME."),
+]
+Weights = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--weights", metavar="FILE", help="Its weights, safetensors or pth; or random."),
+]
+Priors = Annotated[
+    Optional[list[str]],  # noqa: UP045
+    typer.Option("--prior", metavar="NAME", help="gps, time, order or none: what else to believe. [default: gps]"),
+]
 Threads = Annotated[Optional[int], typer.Option("--threads", min=1, help="Default: every processor.")]  # noqa: UP045
 
 
@@ -82,6 +100,14 @@ def choose_source(
     if database is not None:
         return ColmapDatabase(database, images, cache)
     return HlocFeatures(cast(Path, hloc_features), images, cache)
+
+
+def chosen_priors(names: list[str] | None) -> tuple[str, ...] | None:
+    """None where nothing was said; "none" turns them off."""
+    names = names or []
+    if "none" in names and len(names) > 1:
+        raise UsageError(f"--prior none goes with no other prior, got {' '.join(names)}")
+    return () if names == ["none"] else tuple(names) or None
 
 
 def make_folder(folder: Path) -> None:

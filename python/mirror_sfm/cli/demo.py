@@ -17,7 +17,13 @@ def demo(
     photos: Annotated[int, typer.Option(min=1, help="How many.")] = 24,
     seed: Annotated[int, typer.Option(min=0, help="Of the landscape and the flight.")] = 0,
 ) -> None:
-    """Render a small scene to try things on: photos, their cameras, and how much each pair overlaps."""
+    """Render a small scene to try things on: photos, their cameras, and how much each pair overlaps.
+
+    \b
+        mirror-sfm demo scene
+        mirror-sfm pairs scene/images -o out --report
+        mirror-sfm evaluate scene
+    """
     with errors_in_one_line():
         from mirror_sfm.demo_scene import make_demo_scene
 

@@ -12,8 +12,13 @@ from mirror_sfm.cli.app import app
 from mirror_sfm.cli.common import (
     CoarseCount,
     FeatureCount,
+    Priors,
     Threads,
+    Tower,
     Verify,
+    Weights,
+    WhatCounts,
+    chosen_priors,
     errors_in_one_line,
     pair_options,
     tell_skipped,
@@ -29,14 +34,32 @@ def evaluate(
     verify: Verify = 50,
     features: FeatureCount = 512,
     coarse_features: CoarseCount = 128,
+    evidence: WhatCounts = None,
+    tower: Tower = None,
+    weights: Weights = None,
+    prior: Priors = None,
     threads: Threads = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, one report per scene.")] = False,
 ) -> None:
-    """Compare the pairs of labelled scenes with their labels: mean average precision, precision, recall, components."""
+    """Compare the pairs of labelled scenes with their labels: mean average precision, precision, recall, components.
+
+    \b
+    A table of several scenes:     mirror-sfm evaluate scenes/*
+    Does a network help here?      mirror-sfm evaluate scene --tower mobilenet_v2 --weights FILE
+    """
     with errors_in_one_line():
         from mirror_sfm.evaluation import evaluate as evaluate_scene
 
-        options = pair_options(verify=verify, features=features, coarse_features=coarse_features, threads=threads)
+        options = pair_options(
+            verify=verify,
+            features=features,
+            coarse_features=coarse_features,
+            evidence=evidence,
+            tower=tower,
+            weights=weights,
+            priors=chosen_priors(prior),
+            threads=threads,
+        )
         reports = []
         for scene in scenes:
             report, graph = evaluate_scene(scene, options)

@@ -15,10 +15,15 @@ from mirror_sfm.cli.common import (
     LeastPairs,
     LeastProbability,
     PerImage,
+    Priors,
     Recall,
     Threads,
+    Tower,
     Verify,
+    Weights,
+    WhatCounts,
     choose_source,
+    chosen_priors,
     errors_in_one_line,
     make_folder,
     pair_options,
@@ -38,7 +43,6 @@ Images = Annotated[
     typer.Argument(metavar="[IMAGES]", help="Folder of photos; folders inside it count too.", show_default=False),
 ]
 File = Optional[Path]  # noqa: UP045
-Name = Optional[str]  # noqa: UP045
 Names = Optional[list[str]]  # noqa: UP045
 MATCHED_FEATURES = 8192  # of a photo, as COLMAP finds them
 
@@ -68,15 +72,10 @@ def pairs(
     min_prob: LeastProbability = None,
     recall: Recall = None,
     min_pairs: LeastPairs = 2,
-    evidence: Annotated[
-        Name,
-        typer.Option(metavar="WHAT", help="local features, a network alone, or both (as soon as there is a tower)."),
-    ] = None,
-    tower: Annotated[Name, typer.Option(metavar="NAME", help="Network, such as mobilenet_v2 or timm:NAME.")] = None,
-    weights: Annotated[Name, typer.Option(metavar="FILE", help="Its weights, safetensors or pth; or random.")] = None,
-    prior: Annotated[
-        Names, typer.Option(metavar="NAME", help="gps, time, order or none: what else to believe. [default: gps]")
-    ] = None,
+    evidence: WhatCounts = None,
+    tower: Tower = None,
+    weights: Weights = None,
+    prior: Priors = None,
     gps: Annotated[
         File, typer.Option(metavar="CSV", help="Positions: name, latitude, longitude, or name, x, y.")
     ] = None,
@@ -136,7 +135,7 @@ def pairs(
             evidence=evidence,
             tower=tower,
             weights=weights,
-            priors=chosen_priors(prior or []),
+            priors=chosen_priors(prior),
             gps=gps,
             any_name=all(carries_any_name(name) for name in formats),
             threads=threads,
@@ -205,13 +204,6 @@ def known_formats(names: list[str]) -> tuple[str, ...]:
         if name not in formats():
             raise UsageError(f"--export must be one of {', '.join(formats())}, got {shown(name)}")
     return tuple(dict.fromkeys(names))
-
-
-def chosen_priors(names: list[str]) -> tuple[str, ...] | None:
-    """None where nothing was said; "none" turns them off."""
-    if "none" in names and len(names) > 1:
-        raise UsageError(f"--prior none goes with no other prior, got {' '.join(names)}")
-    return () if names == ["none"] else tuple(names) or None
 
 
 def _what_was_found(photos: int) -> str:
