@@ -28,8 +28,15 @@ def heard(chance: NDArray[np.float32], factor: NDArray[np.float32]) -> NDArray[n
 
     A witness orders pairs; how many match is not changed by its saying that some are less likely than others.
     """
-    odds = chance.astype(np.float64) * factor / max(np.average(factor, weights=chance + 1e-12), 1e-12)
-    return (odds / (odds + (1.0 - chance))).astype(np.float32) if len(chance) else chance
+    if not len(chance):
+        return chance
+    mean = float(np.average(factor, weights=chance + 1e-12))
+    matching = chance.astype(np.float64)
+    total = float(matching.sum())
+    if total == 0:
+        return chance
+    odds = matching * factor * (total / float((matching * factor).sum()))
+    return (odds / (odds + (1 - matching))).astype(np.float32)
 
 
 def inputs(candidates: Candidates, evidence: Evidence, scores: NDArray[np.float32]) -> NDArray[np.float64]:
