@@ -105,9 +105,12 @@ def test_whitens() -> None:
 
 def test_shrinkage_falls_with_the_number_of_photos() -> None:
     x = vectors(4000, 20)
-    assert [PcaWhitening.fit(x[:n]).shrinkage for n in (2, 1000, 4000)] == [5000 / (5000 + n) for n in (2, 1000, 4000)]
+    assert [PcaWhitening.fit(x[:n]).shrinkage for n in (2, 1000, 4000)] == [
+        20_000 / (20_000 + n) for n in (2, 1000, 4000)
+    ]
     photos = PcaWhitening.fit(x.reshape(-1, 10, 20))
-    assert photos.photos == 400 and photos.shrinkage == 5000 / 5400  # regions of one photo are no independent samples
+    assert photos.photos == 400  # regions of one photo are no independent samples
+    assert photos.shrinkage == 20_000 / 20_400
 
 
 def test_full_shrinkage_changes_no_similarity() -> None:

@@ -11,7 +11,7 @@ the smallest eigenvalues are noise, and ranks get worse (docs/descriptors.md has
 
 0 is PCA-whitening, 1 changes no similarity. The covariance is the posterior mean under a prior of identity covariance
 worth some number of photos (Haff, *Empirical Bayes Estimation of the Multivariate Normal Covariance Matrix*, Annals of
-Statistics 1980); "auto" counts photos, not regions, against 5000 of the prior. The mean is kept as far as a direction
+Statistics 1980); "auto" counts photos, not regions, against 20,000 of the prior. The mean is kept as far as a direction
 of variance |mu|^2 would be.
 """
 
@@ -30,7 +30,7 @@ from mirror_sfm.descriptors.covariance import BLOCK, Moments
 from mirror_sfm.errors import MirrorError
 from mirror_sfm.photos import shown
 
-PRIOR_PHOTOS = 5000  # what the prior of "auto" is worth
+PRIOR_PHOTOS = 20_000  # what the prior of "auto" is worth
 SMALLEST = 1e-9  # eigenvalues are at least this share of the largest
 TINY = 1e-12  # norms are at least this: a zero vector stays zero
 
@@ -125,8 +125,8 @@ class PcaWhitening(Whitening):
                 on their order or division.
             dim: vectors are reduced to this many; None: as many as they have. Directions that the samples do not span
                 are left out, so the result may be shorter; none is, with dim=None and shrinkage > 0.
-            shrinkage: share of the identity: 0 for PCA-whitening, as published; 1 changes no similarity; "auto": 5000 /
-                (5000 + photos), right for vectors of the collection that is searched.
+            shrinkage: share of the identity: 0 for PCA-whitening, as published; 1 changes no similarity; "auto": 20,000 /
+                (20,000 + photos), right for vectors of the collection that is searched.
 
         Raises:
             ValueError: fewer than two vectors, all the same, NaN, or a wrong shape.
