@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from inputs import descriptors, matched_keypoints
 
 from mirror_sfm.budget import EVIDENT
-from mirror_sfm.calibration import inputs, logistic, probabilities, support
+from mirror_sfm.calibration import heard, inputs, logistic, probabilities, support
 from mirror_sfm.diffusion import FOLLOW, diffuse, strengths
 from mirror_sfm.evidence import Candidates, Evidence, choose, score_coarsely, verify
 from mirror_sfm.features import Features
@@ -125,6 +125,19 @@ def test_nothing_to_calibrate(photos: int) -> None:
         collection(descriptors(photos, 50, 0)) if photos else collection(np.zeros((0, 5, 128), np.uint8))
     )
     assert chance.shape == (0,) and chance.dtype == np.float32
+
+
+@given(st.lists(st.tuples(st.floats(0, 1, width=32), st.floats(0.125, 1, width=32)), min_size=2, max_size=9))
+@settings(max_examples=80, deadline=None)
+def test_a_witness_is_heard_in_order(pairs: list[tuple[float, float]]) -> None:
+    chance, factor = np.array(pairs, np.float32).T
+    after = heard(chance, factor)
+    assert after.dtype == np.float32 and ((after >= 0) & (after <= 1)).all()
+    equal = np.full(len(chance), 0.5, np.float32)
+    order = np.argsort(factor)
+    assert (np.diff(heard(equal, factor)[order]) >= 0).all()
+    assert np.allclose(heard(chance, np.full_like(factor, 0.7)), chance, atol=1e-6)  # says nothing
+    assert len(heard(chance[:0], factor[:0])) == 0
 
 
 def test_bins_and_errors_of_the_calibration_script(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,7 +50,7 @@ def strengths(candidates: Candidates, evidence: Evidence) -> NDArray[np.float64]
 def degrees(candidates: Candidates, strength: NDArray[np.float64]) -> NDArray[np.float64]:
     """d [N]: strength of all edges of each photo; a trace more than nothing, since it divides."""
     ends = np.concatenate((candidates.i, candidates.j))
-    return np.bincount(ends, np.tile(strength, 2), minlength=candidates.photos) + 1e-9
+    return np.asarray(np.bincount(ends, np.tile(strength, 2), minlength=candidates.photos) + 1e-9, np.float64)
 
 
 def isotonic(x: NDArray[np.float32], y: NDArray[np.float64], at: NDArray[np.float32]) -> NDArray[np.float64]:
