@@ -28,9 +28,6 @@ def heard(chance: NDArray[np.float32], factor: NDArray[np.float32]) -> NDArray[n
 
     A witness orders pairs; how many match is not changed by its saying that some are less likely than others.
     """
-    if not len(chance):
-        return chance
-    mean = float(np.average(factor, weights=chance + 1e-12))
     matching = chance.astype(np.float64)
     total = float(matching.sum())
     if total == 0:
