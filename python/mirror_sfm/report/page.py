@@ -31,6 +31,8 @@ from mirror_sfm.view_graph import ViewGraph
 if TYPE_CHECKING:
     from mirror_sfm.pairs import PairOptions
 
+SCRIPTS = ("data.js", "photos.js", "matches.js", "networks.js", "matrix.js", "keys.js")
+
 
 def write_report(path: str | os.PathLike[str], graph: ViewGraph, options: PairOptions, progress: bool = False) -> None:
     """Writes the report as one HTML file that opens from disk, without network. Same graph and photos, same bytes.
@@ -62,7 +64,7 @@ def page(graph: ViewGraph, thumbnails: list[Thumbnail], positions: Points, out: 
 
     findings = find(graph)
     arrangement = arrange(graph, findings)
-    style, script = _asset("report.css"), _asset("report.js")
+    style, script = _asset("report.css"), _script()
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     drawn_map = draw_map(graph, findings, positions)
     return environment.from_string(_asset("report.html")).render(
@@ -87,6 +89,11 @@ def page(graph: ViewGraph, thumbnails: list[Thumbnail], positions: Points, out: 
 
 def _asset(name: str) -> str:
     return files("mirror_sfm.report").joinpath(name).read_text("utf-8")
+
+
+def _script() -> str:
+    """The scripts as one function."""
+    return '(() => {\n"use strict";\n' + "\n".join(_asset(name) for name in SCRIPTS) + "})();\n"
 
 
 def _policy(style: str, script: str) -> str:
