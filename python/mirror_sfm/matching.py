@@ -1,8 +1,8 @@
 """Matches photos pair by pair, into a COLMAP database: mutual nearest neighbours of all features, then geometry.
 
-    pairs -> chunks: features -> mutual_matches -> ratios -> geometry -> one transaction
+    pairs -> chunks: features -> mutual_matches -> ratios -> geometry -> database
 
-A pair is done when its chunk is written, and never done again: a run that was stopped goes on where it was.
+A pair that is written is never done again: a run that was stopped goes on where it was.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Matches and their geometry in a COLMAP database: what is there, and writing what was found.
 
-Everything goes through pycolmap, which knows the layout of its own version. A transaction of pycolmap is committed even
-when its block fails, so nothing but finished pairs is written inside of one.
+Everything goes through pycolmap, which knows the layout of its own version. Its transactions are not used: they are
+committed even when their block fails, and the process is aborted when the commit does (disk full). Every row is complete
+by itself, so a run that stops between two of them can be continued.
 """
 
 from __future__ import annotations
@@ -147,12 +148,12 @@ class MatchDatabase:
         )
 
     def write(self, results: Sequence[PairResult], overwrite: bool = False) -> None:
-        """Writes pairs in one transaction.
+        """Writes pairs one after the other: first the matches, then the geometry.
 
         Raises:
             MirrorError: the database cannot be written: disk full, or locked by another program.
         """
-        with self._writing(), pycolmap.DatabaseTransaction(self._database):
+        with self._writing():
             for pair in results:
                 both = (pair.first, pair.second)
                 if overwrite:
@@ -165,7 +166,7 @@ class MatchDatabase:
     def keep_only(self, pairs: set[tuple[int, int]]) -> int:
         """Removes what the database knows about all other pairs; gives their number. `pairs`: the lower id first."""
         others = set().union(*self.counts()) - pairs
-        with self._writing(), pycolmap.DatabaseTransaction(self._database):
+        with self._writing():
             for pair in sorted(others):
                 self._forget(*pair)
         return len(others)
@@ -209,7 +210,7 @@ def open_matches(path: str | os.PathLike[str]) -> Iterator[MatchDatabase]:
     except (RuntimeError, ValueError) as error:
         raise MirrorError(
             f"cannot open {shown(str(file))} for writing: {shown(last_words(error))}; is it open in another program, "
-            "or its folder read-only?"
+            "its folder read-only, or the disk full?"
         ) from error
     try:
         yield MatchDatabase(file, database)
