@@ -15,7 +15,7 @@ from mirror_sfm.errors import MirrorError, UsageError
 from mirror_sfm.exports import References, write_results
 from mirror_sfm.exports.matched import MAX_RATIO, matches_of_chosen
 from mirror_sfm.graph import REASONS
-from mirror_sfm.pairs import PairOptions
+from mirror_sfm.pairs import PairOptions, find_pairs
 from mirror_sfm.view_graph import ViewGraph
 
 
@@ -322,3 +322,16 @@ def test_the_same_bytes_every_time(tmp_path: Path) -> None:
         )
         held.append({path.name: path.read_bytes() for path in folder.iterdir()})
     assert held[0] == held[1] and len(held[0]) == 12
+
+
+def test_only_names_that_nothing_can_carry_are_left_out_where_any_name_will_do(strip: Path, tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for name in ("0.jpg", "1 b.jpg", "2,c.jpg", "3\udcff.jpg"):
+        (photos / name).write_bytes((strip / f"{name[0]}.jpg").read_bytes())
+    options = PairOptions(any_name=True)
+    graph = find_pairs(photos, options)
+    assert graph.names == ("0.jpg", "1 b.jpg", "2,c.jpg")
+    assert [(photo.name, "rename" in photo.reason) for photo in graph.skipped] == [("3\udcff.jpg", True)]
+    write_results(tmp_path, graph, options, ("jsonl", "alicevision", "openmvg"))
+    assert "1 b.jpg" in (tmp_path / "pairs.jsonl").read_text()

@@ -137,9 +137,7 @@ def _score_by_features(source: Source, options: PairOptions, threads: int) -> Sc
     """Local features decide; a network and priors may have a say."""
     clock = _Clock()
     with clock.stage("features"):
-        reading = source.read(options.features, threads, options.progress)
-        if not options.any_name:
-            reading = _with_safe_names(reading)
+        reading = _with_safe_names(source.read(options.features, threads, options.progress), options)
         features = reading.features
     clock.split("features", "decode", reading.decode_seconds, reading.sift_seconds)
     with clock.stage("coarse"):
@@ -179,7 +177,7 @@ def _score_by_network(source: Source, options: PairOptions, threads: int) -> Sco
     clock = _Clock()
     with clock.stage("network"):
         paths = source.files()
-        unsafe = {} if options.any_name else {name: why for name in paths if (why := exports.unsafe_name(name))}
+        unsafe = {name: why for name in paths if (why := _unsafe(name, options))}
         names = [name for name in paths if name not in unsafe]
         found = network_candidates(names, paths, _network(options), threads, options.progress, _cache(source))
     skipped = (*found.skipped, *(Skipped(name, why) for name, why in unsafe.items()))
@@ -228,12 +226,17 @@ def _priors(
     return {prior: prior_factor(candidates, evidence, far) for prior, far in apart.items() if np.isfinite(far).any()}
 
 
-def _with_safe_names(reading: Reading) -> Reading:
-    """Leaves out photos whose names a list of pairs cannot carry."""
+def _unsafe(name: str, options: PairOptions) -> str | None:
+    """Why no result can carry a name, or with `any_name` not even a database."""
+    return exports.unsafe_name(name, () if options.any_name else ("pairs",))
+
+
+def _with_safe_names(reading: Reading, options: PairOptions) -> Reading:
+    """Leaves out photos whose names the results cannot carry."""
     names = reading.features.names
-    reasons = {name: reason for name in names if (reason := exports.unsafe_name(name))}
+    reasons = {name: reason for name in names if (reason := _unsafe(name, options))}
     known = [
-        dataclasses.replace(photo, reason=exports.unsafe_name(photo.name) or photo.reason) for photo in reading.skipped
+        dataclasses.replace(photo, reason=_unsafe(photo.name, options) or photo.reason) for photo in reading.skipped
     ]
     skipped = sorted((*known, *(Skipped(name, reason) for name, reason in reasons.items())), key=lambda p: p.name)
     kept = np.array([row for row, name in enumerate(names) if name not in reasons], np.int64)

@@ -145,7 +145,7 @@ def _check_names(graph: ViewGraph, formats: Sequence[str]) -> None:
                 f"--export {other}" for other in ("colmap", "jsonl") if not unsafe_name(name, (other,))
             )
             remedy = f", or use {others}" if others else ""
-            raise MirrorError(f"cannot write a pair list: {shown(name)}: {reason}{remedy}")
+            raise MirrorError(f"cannot write the pairs: {shown(name)}: {reason}{remedy}")
 
 
 def _keep_sources(folder: Path, references: References) -> None:

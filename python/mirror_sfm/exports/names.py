@@ -16,7 +16,7 @@ def unsafe_name(name: str, formats: Sequence[str] = ("pairs",)) -> str | None:
     """
     listed = [name_of for name_of in formats if name_of not in ANY_NAME]
     if any("\ud800" <= c <= "\udfff" for c in name):
-        return "its name holds bytes that are not UTF-8, which pair lists cannot carry; rename it"
+        return "its name holds bytes that are not UTF-8, which no other program reads; rename it"
     if "\0" in name:
         return "its name holds white space or control characters, which pair lists cannot carry; rename it"
     if listed and any(c.isspace() or not c.isprintable() for c in name.replace("\ufeff", "\0")):
