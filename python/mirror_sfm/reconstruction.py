@@ -145,9 +145,10 @@ class _Run:
         self.out.mkdir(parents=True, exist_ok=True)
 
         key, skipped = self.features(photos)
-        key, pairs = self.pairs(key)
+        usable = len(photos) - len(skipped)
+        key, pairs = self.pairs(key, usable)
         key, matched = self.match(key, pairs)
-        models = self.map(key, len(photos) - len(skipped))
+        models = self.map(key, usable)
 
         report = self.report(photos, skipped, matched, models)
         with complete_file(self.out / "summary.json") as file:
@@ -176,7 +177,7 @@ class _Run:
         lost = [Skipped(p.name, "its name is not UTF-8; rename it") for p in photos if p.name not in files]
         return key, sorted((*lost, *(Skipped(*item) for item in unread)), key=lambda photo: photo.name)
 
-    def pairs(self, features: str) -> tuple[str, list[tuple[str, str]]]:
+    def pairs(self, features: str, photos: int) -> tuple[str, list[tuple[str, str]]]:
         """The pairs to match."""
         options = dataclasses.replace(
             self.options.pairs, any_name=True, threads=self.threads, progress=self.options.progress
@@ -185,6 +186,8 @@ class _Run:
         key = digest(features, __version__, *(f"{name}={value}" for name, value in sorted(without.items())))
 
         def work() -> list[list[str]]:
+            if photos < 2:
+                return []
             source = ColmapDatabase(self.database, self.folder)
             return [list(pair) for pair in find_pairs(source, options).pairs]
 
