@@ -132,12 +132,11 @@ def scene_rows(name: str, work: Path) -> list[dict[str, Any]]:
 
 
 def line(row: dict[str, Any]) -> str:
-    return (
-        f"{row['scene']:20s} {row['list']:22s} {row['pairs']:5d} pairs {row['share']:6.1%} "
-        f"{row['registered']:3d} of {row['photos']:3d} {row.get('points', 0):7d} points "
-        f"{row.get('observations', 0):8d} obs {row.get('track_length', 0):5.2f} "
-        f"{row.get('reprojection_error', 0):5.2f} px {row['verified_pairs']:5d} verified, match {row['match_seconds']:6.1f} s, map {row['mapping_seconds']:6.1f} s"
-    )
+    model = f"{row['registered']:3d} of {row['photos']:3d} {row.get('points', 0):7d} points"
+    model += f" {row.get('observations', 0):8d} obs {row.get('reprojection_error', 0):5.2f} px"
+    times = f"match {row['match_seconds']:6.1f} s, map {row['mapping_seconds']:6.1f} s"
+    pairs = f"{row['pairs']:5d} pairs {row['share']:6.1%} {row['verified_pairs']:5d} verified"
+    return f"{row['scene']:20s} {row['list']:22s} {pairs} {model}, {times}"
 
 
 def verdicts(rows: list[dict[str, Any]]) -> list[str]:
