@@ -16,7 +16,7 @@ def region_max_pool(features: Tensor, boxes: Tensor, *, return_argmax: bool = Fa
     comes out as +0. Differentiable once: the gradient of a box goes to its first maximum in row-major order.
 
     Args:
-        features: [B, C, H, W] float32, float64, bfloat16 or float16 (CUDA: no float64).
+        features: [B, C, H, W] float32, float64, bfloat16 or float16.
         boxes: [R, 4] int64 or int32: row, column, height, width, in cells; inside the map, height and width >= 1. On
             CUDA the values are not checked.
         return_argmax: also returns where each maximum is.
@@ -42,7 +42,7 @@ def masked_max_pool(features: Tensor, mask: Tensor, *, return_argmax: bool = Fal
     layouts and gradient as in `region_max_pool`; cells that the mask drops are never looked at, NaN or not.
 
     Args:
-        features: [B, C, H, W] float32, float64, bfloat16 or float16 (CUDA: no float64), at least one cell.
+        features: [B, C, H, W] float32, float64, bfloat16 or float16, at least one cell.
         mask: [B, H, W] bool or uint8; every cell that is not 0 is kept.
         return_argmax: also returns where each maximum is.
 

@@ -4,25 +4,29 @@
 #include <cstdint>
 #include <cstring>
 
+#include "core/host_device.h"
+
 namespace mirror {
 
 // Static: files with different instruction sets include this.
-static inline float bits_to_float(uint32_t bits) {
+MIRROR_HOST_DEVICE static inline float bits_to_float(uint32_t bits) {
   float x;
   std::memcpy(&x, &bits, sizeof x);
   return x;
 }
 
-static inline uint32_t float_to_bits(float x) {
+MIRROR_HOST_DEVICE static inline uint32_t float_to_bits(float x) {
   uint32_t bits;
   std::memcpy(&bits, &x, sizeof bits);
   return bits;
 }
 
-static inline float widen_bf16(uint16_t x) { return bits_to_float(static_cast<uint32_t>(x) << 16); }
+MIRROR_HOST_DEVICE static inline float widen_bf16(uint16_t x) {
+  return bits_to_float(static_cast<uint32_t>(x) << 16);
+}
 
 // Shifts exponent and mantissa into place and lets one multiplication repair the exponent, subnormals included.
-static inline float widen_fp16(uint16_t x) {
+MIRROR_HOST_DEVICE static inline float widen_fp16(uint16_t x) {
   const uint32_t sign = static_cast<uint32_t>(x & 0x8000) << 16;
   const uint32_t rest = static_cast<uint32_t>(x & 0x7fff) << 13;
   const float finite = bits_to_float(rest) * 0x1p112f;
@@ -31,10 +35,12 @@ static inline float widen_fp16(uint16_t x) {
 }
 
 // The inverse of widen_bf16.
-static inline uint16_t narrow_bf16(float x) { return static_cast<uint16_t>(float_to_bits(x) >> 16); }
+MIRROR_HOST_DEVICE static inline uint16_t narrow_bf16(float x) {
+  return static_cast<uint16_t>(float_to_bits(x) >> 16);
+}
 
 // The inverse of widen_fp16.
-static inline uint16_t narrow_fp16(float x) {
+MIRROR_HOST_DEVICE static inline uint16_t narrow_fp16(float x) {
   const uint32_t bits = float_to_bits(x), sign = bits >> 16 & 0x8000, rest = bits & 0x7fffffff;
   const uint32_t finite = float_to_bits(bits_to_float(rest) * 0x1p-112f);
   return static_cast<uint16_t>(sign | ((rest >= 0x7f800000 ? rest & 0x0fffffff : finite) >> 13));

@@ -6,7 +6,9 @@
 #include <string>
 
 #include "core/float_mode.h"
+#include "core/huge_pages.h"
 #include "core/isa.h"
+#include "core/pooling_maps.h"
 #include "core/pooling_run.h"
 #include "core/tasks.h"
 
@@ -54,7 +56,7 @@ template <class T>
 class Scatter {
  public:
   Scatter(const T* grad, const int32_t* argmax, int64_t boxes, const FeatureMaps& gradient)
-      : grad_(grad), argmax_(argmax), boxes_(boxes), maps_(gradient) {}
+      : grad_(grad), argmax_(argmax), boxes_(boxes), maps_(gradient), even_(evenly_spaced(gradient)) {}
 
   int64_t tasks() const { return maps_.images * chunks(); }
 
@@ -80,26 +82,39 @@ class Scatter {
 
  private:
   int64_t chunks() const { return (maps_.channels + kChannelsOfTask - 1) / kChannelsOfTask; }
-  int64_t offset(int64_t cell) const {
-    return cell / maps_.width * maps_.strides[2] + cell % maps_.width * maps_.strides[3];
+  int64_t offset(int32_t cell) const {
+    const int32_t width = static_cast<int32_t>(maps_.width);
+    return even_ ? cell * maps_.strides[3]
+                 : cell / width * maps_.strides[2] + cell % width * maps_.strides[3];
   }
 
+  // In the order of memory where the layout is one of the usual two.
   void clear(T* out, int64_t channels) const {
-    for (int64_t l = 0; l < channels; ++l)
+    const int64_t *s = maps_.strides, cells = maps_.height * maps_.width;
+    if (s[1] == 1 && channels > 1)
       for (int64_t r = 0; r < maps_.height; ++r)
-        for (int64_t c = 0; c < maps_.width; ++c)
-          out[l * maps_.strides[1] + r * maps_.strides[2] + c * maps_.strides[3]] = T(0);
+        for (int64_t c = 0; c < maps_.width; ++c) std::fill_n(out + r * s[2] + c * s[3], channels, T(0));
+    else if (even_ && s[3] == 1)
+      for (int64_t l = 0; l < channels; ++l) std::fill_n(out + l * s[1], cells, T(0));
+    else
+      for (int64_t l = 0; l < channels; ++l)
+        for (int64_t i = 0; i < cells; ++i) out[l * s[1] + offset(static_cast<int32_t>(i))] = T(0);
   }
 
   const T* grad_;
   const int32_t* argmax_;
   int64_t boxes_;
   const FeatureMaps& maps_;
+  bool even_;  // one step from any cell to the next
 };
 
 template <class T>
 void backward(const void* grad, const int32_t* argmax, int64_t boxes, const FeatureMaps& gradient,
               const Parallel& parallel) {
+  if (evenly_spaced(gradient) && (gradient.strides[1] == 1 || gradient.strides[3] == 1)) {  // dense
+    const int64_t cells = gradient.images * gradient.channels * gradient.height * gradient.width;
+    wish_huge_pages(const_cast<void*>(gradient.data), static_cast<size_t>(cells) * sizeof(T));
+  }
   const Scatter<T> scatter(static_cast<const T*>(grad), argmax, boxes, gradient);
   run_tasks(parallel, scatter.tasks(), [&] { return [&](int64_t task) { scatter(task); }; });
 }

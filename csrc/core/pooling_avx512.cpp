@@ -1,16 +1,21 @@
 #define MIRROR_VECTOR 64
+#include "core/pooling_interleave_avx.h"
 #include "core/pooling_vectors.h"
 
 namespace mirror {
 namespace pooling {
 
-template <class T>
-Kernels<T> avx512_kernels() {
-  return kernels<T>();
+template <>
+Kernels<float> avx512_kernels() {
+  Kernels<float> result = kernels<float>();
+  result.interleave = interleave_floats<kLanes<float>>;
+  return result;
 }
 
-template Kernels<float> avx512_kernels();
-template Kernels<double> avx512_kernels();
+template <>
+Kernels<double> avx512_kernels() {
+  return kernels<double>();
+}
 
 }  // namespace pooling
 }  // namespace mirror

@@ -10,9 +10,9 @@
 namespace mirror {
 namespace pooling {
 
-// Regions are pooled for so many channels at a time: 128 bytes.
+// Regions are pooled for so many channels at a time: 256 bytes.
 template <class T>
-constexpr int64_t kLanes = 128 / sizeof(T);
+constexpr int64_t kLanes = 256 / sizeof(T);
 
 // Positions in a map, as wide as the values beside them.
 template <class T>
@@ -41,7 +41,7 @@ struct Kernels {
 
   // Takes `rows` rows into one row of the grid, grid [columns, kLanes]: the maximum between each two cuts. `first_row`
   // is where the rows lie in the map of `width` columns; `fresh`: nothing is in the grid yet. Is there no NaN?
-  // (It may also say no where infinities of both signs meet; what is in the grid is then not used.)
+  // (It may also say no where there are infinities; what is in the grid is then not used.)
   bool (*reduce)(const Cells<T>& cells, int64_t rows, const int64_t* cuts, int64_t columns, int64_t first_row,
                  int64_t width, bool fresh, const Found<T>& grid);
 
@@ -50,12 +50,12 @@ struct Kernels {
   void (*combine)(const Step* begin, const Step* end, int64_t leaves, int64_t length, const Found<T>& leaf,
                   const Found<T>& made);
 
-  // The maximum of one plane under a mask: `count` vectors of `width` cells at plane + offsets[i], of which those count
-  // whose mask[i * width + lane] is all ones (else 0). Offsets rise; vectors may overlap. *index: the first cell that
-  // holds it; may be nullptr. Is there no NaN? (As above.)
+  // Maxima of planes under one mask: `count` vectors of `width` cells at plane + offsets[i], of which those count whose
+  // mask[i * width + lane] is all ones (else 0). Offsets rise; vectors may overlap. best [planes]. Is there no NaN?
+  // (As above.)
   int64_t width;
-  bool (*masked_plane)(const T* plane, const int32_t* offsets, const Index<T>* mask, int64_t count, T* value,
-                       int32_t* index);
+  bool (*masked_planes)(const T* plane, int64_t plane_step, int64_t planes, const int32_t* offsets,
+                        const Index<T>* mask, int64_t count, const Found<T>& best);
 
   // The maximum over listed cells for `channels` channels side by side: cells[i] are channels numbers at
   // data + offsets[i], their position is positions[i]; rising. Is there no NaN? (As above.)

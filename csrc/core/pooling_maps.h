@@ -63,7 +63,17 @@ void read_line(const FeatureMaps& maps, int64_t at, int64_t step, int64_t count,
 
 template <class T>
 void write_line(void* data, Scalar scalar, int64_t at, int64_t count, const T* x) {
+  if (scalar == kOwn<T>) {
+    T* const out = static_cast<T*>(data) + at;
+    for (int64_t i = 0; i < count; ++i) out[i] = x[i] + T(0);
+    return;
+  }
   for (int64_t i = 0; i < count; ++i) write(data, scalar, at + i, x[i]);
+}
+
+// Is it the same step from every cell of a map to the next, at the end of a row too?
+inline bool evenly_spaced(const FeatureMaps& maps) {
+  return maps.height <= 1 || maps.strides[2] == maps.width * maps.strides[3];
 }
 
 // Are a map's cells one after another in memory?

@@ -31,9 +31,7 @@ template <class T>
 class MaskPooler {
  public:
   explicit MaskPooler(const MaskWork<T>& work)
-      : work_(work), maps_(work.features), copy_(copies() ? copy_size() : 0), indices_(kChannelsOfTask) {
-    for (int64_t i = 0; i < kChannelsOfTask; ++i) values_[i] = 0;
-  }
+      : work_(work), maps_(work.features), copy_(copies() ? copy_size() : 0) {}
 
   void operator()(int64_t task) {
     const FloatMode mode;
@@ -82,17 +80,14 @@ class MaskPooler {
   }
 
   void pool_planes() {
-    for (int64_t l = 0; l < channels_; ++l) {
-      T value = 0;
-      int32_t index = 0;
-      const bool good = work_.cells() >= work_.kernels.width &&
-                        work_.kernels.masked_plane(plane(l), vector_offsets_.data(), vector_masks_.data(),
-                                                   static_cast<int64_t>(vector_offsets_.size()), &value,
-                                                   work_.argmax ? &index : nullptr);
-      if (good)
-        put(l, value, index);
-      else
-        pool_one_by_one(l);
+    const int64_t at_once = copies() ? 1 : channels_;
+    for (int64_t l = 0; l < channels_; l += at_once) {
+      const bool good =
+          work_.cells() >= work_.kernels.width &&
+          work_.kernels.masked_planes(plane(l), maps_.strides[1], at_once, vector_offsets_.data(),
+                                      vector_masks_.data(), static_cast<int64_t>(vector_offsets_.size()),
+                                      {values_, work_.argmax ? indices_ : nullptr});
+      put(l, at_once, good);
     }
   }
 
@@ -122,15 +117,21 @@ class MaskPooler {
       data = copy_.get();
       offsets = &copy_offsets_;
     }
-    const Found<T> best{values_, work_.argmax ? indices_.get() : nullptr};
-    const bool good =
-        work_.kernels.masked_cells(data, offsets->data(), positions_.data(), count, channels_, best);
-    for (int64_t l = 0; l < channels_; ++l) {
-      if (good)
-        put(l, values_[l], best.index ? static_cast<int32_t>(best.index[l]) : 0);
-      else
-        pool_one_by_one(l);
+    put(0, channels_,
+        work_.kernels.masked_cells(data, offsets->data(), positions_.data(), count, channels_,
+                                   {values_, work_.argmax ? indices_ : nullptr}));
+  }
+
+  // What the kernels found for `count` channels from l on, or (not good) what one sees cell by cell.
+  void put(int64_t l, int64_t count, bool good) {
+    if (!good) {
+      for (int64_t i = l; i < l + count; ++i) pool_one_by_one(i);
+      return;
     }
+    const int64_t at = image_ * maps_.channels + first_channel_ + l;
+    write_line(work_.pooled, maps_.scalar, at, count, values_);
+    for (int64_t i = 0; i < count && work_.argmax; ++i)
+      work_.argmax[at + i] = static_cast<int32_t>(indices_[i]);
   }
 
   // With NaNs, without a cell that counts, or smaller than a vector.
@@ -145,13 +146,9 @@ class MaskPooler {
                      i);
     for (size_t i = 0; i < positions_.size(); ++i)
       extreme.take(read<T>(maps_.data, maps_.scalar, at + cell_offsets_[i]), positions_[i]);
-    put(l, extreme.value(), extreme.position());
-  }
-
-  void put(int64_t l, T value, int32_t index) {
-    const int64_t at = image_ * maps_.channels + first_channel_ + l;
-    write(work_.pooled, maps_.scalar, at, value);
-    if (work_.argmax) work_.argmax[at] = index;
+    const int64_t out = image_ * maps_.channels + first_channel_ + l;
+    write(work_.pooled, maps_.scalar, out, extreme.value());
+    if (work_.argmax) work_.argmax[out] = extreme.position();
   }
 
   const MaskWork<T>& work_;
@@ -163,7 +160,7 @@ class MaskPooler {
   std::vector<Index<T>> vector_masks_;
   Buffer<T> copy_;
   T values_[kChannelsOfTask];
-  Buffer<Index<T>> indices_;
+  Index<T> indices_[kChannelsOfTask];
   int64_t image_ = -1, first_channel_ = 0, channels_ = 0, base_ = 0;
 };
 

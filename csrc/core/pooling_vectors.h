@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "core/pooling_kernels.h"
+#include "core/pooling_lanes.h"
 
 namespace mirror {
 namespace pooling {
@@ -37,6 +38,12 @@ inline void store(Element* to, const Vector& v) {
   std::memcpy(to, &v, sizeof v);
 }
 
+#if defined(__AVX512DQ__)
+using LaneMask = __m512i;
+#elif defined(__AVX2__)
+using LaneMask = __m256i;
+#endif
+
 template <class T>
 constexpr T kLowest = -std::numeric_limits<T>::infinity();
 
@@ -50,10 +57,12 @@ inline Indices<T> every(Index<T> i) {
 }
 
 template <class T>
-inline bool has_nan(const Values<T>& sum) {
-  bool nan = false;
-  for (int l = 0; l < kWidth<T>; ++l) nan |= sum[l] != sum[l];
-  return nan;
+inline uint32_t lane_bits(const Indices<T>& mask) {
+#if defined(__AVX2__)
+  return bits(load<LaneMask>(&mask), T());
+#else
+  return bits(mask, T());
+#endif
 }
 
 // Running maxima of N vectors, with the position of the first cell that holds them.
@@ -95,12 +104,20 @@ inline bool no_nan(const Values<T> (&sum)[N]) {
   Values<T> total{};
   for (int v = 0; v < N; ++v)
     total += sum[v] - sum[v];  // NaN - NaN, inf - inf: looked at again by the caller
-  return !has_nan<T>(total);
+  return lane_bits<T>(total != total) == 0;
 }
+
+// A block of channels into the first-level cache.
+template <class T>
+inline void fetch(const T* block) {
+  for (int64_t l = 0; l < kLanes<T>; l += 64 / int64_t{sizeof(T)}) __builtin_prefetch(block + l);
+}
+constexpr int64_t kAhead = 16;  // cells
 
 template <class T, bool kIndexed>
 bool reduce_rows(const Cells<T>& cells, int64_t rows, const int64_t* cuts, int64_t columns, int64_t first_row,
                  int64_t width, bool fresh, const Found<T>& grid) {
+  const bool far = cells.column_step != kLanes<T>;  // in the caller's memory, not in a tile
   Running<T, kVectors<T>, kIndexed> running;
   for (Values<T>& sum : running.sum) sum = Values<T>{};
   for (int64_t j = 0; j < columns; ++j) {
@@ -110,9 +127,11 @@ bool reduce_rows(const Cells<T>& cells, int64_t rows, const int64_t* cuts, int64
     else
       running.start(to);
     for (int64_t r = 0; r < rows; ++r)
-      for (int64_t c = cuts[j]; c < cuts[j + 1]; ++c)
-        running.take(cells.data + r * cells.row_step + c * cells.column_step,
-                     static_cast<Index<T>>((first_row + r) * width + c));
+      for (int64_t c = cuts[j]; c < cuts[j + 1]; ++c) {
+        const T* const cell = cells.data + r * cells.row_step + c * cells.column_step;
+        if (far) fetch(cell + kAhead * cells.column_step);
+        running.take(cell, static_cast<Index<T>>((first_row + r) * width + c));
+      }
     running.put(to);
   }
   return no_nan<T>(running.sum);
@@ -143,50 +162,40 @@ void combine(const Step* begin, const Step* end, int64_t leaves, int64_t length,
   }
 }
 
-// Which lane of the mask comes first? At least one is set.
+// The first cell under the mask that holds the value; there is one.
 template <class T>
-inline int first_lane(const Indices<T>& mask) {
-  int l = 0;
-  while (mask[l] == 0) ++l;
-  return l;
-}
-template <class T>
-inline bool any_lane(const Indices<T>& mask) {
-  Index<T> any = 0;
-  for (int l = 0; l < kWidth<T>; ++l) any |= mask[l];
-  return any != 0;
+inline int32_t find(T value, const T* plane, const int32_t* offsets, const Index<T>* mask) {
+  for (;; ++offsets, mask += kWidth<T>) {
+    const Indices<T> equal = load<Values<T>>(plane + *offsets) == all<T>(value);
+    const uint32_t found = lane_bits<T>(equal & load<Indices<T>>(mask));
+    if (found != 0) return *offsets + __builtin_ctz(found);
+  }
 }
 
 template <class T>
-bool masked_plane(const T* plane, const int32_t* offsets, const Index<T>* mask, int64_t count, T* value,
-                  int32_t* index) {
+bool masked_planes(const T* plane, int64_t plane_step, int64_t planes, const int32_t* offsets,
+                   const Index<T>* mask, int64_t count, const Found<T>& best) {
   constexpr int kAtOnce = 4;
-  Values<T> best[kAtOnce], sum[kAtOnce];
-  for (int k = 0; k < kAtOnce; ++k) best[k] = all<T>(kLowest<T>), sum[k] = Values<T>{};
+  Values<T> most[kAtOnce], sum[kAtOnce] = {};
   const auto take = [&](int64_t i, int k) {
     const Values<T> x = load<Values<T>>(plane + offsets[i]);
     const Values<T> counted = load<Indices<T>>(mask + i * kWidth<T>) ? x : all<T>(kLowest<T>);
     sum[k] += x;
-    best[k] = counted > best[k] ? counted : best[k];
+    most[k] = counted > most[k] ? counted : most[k];
   };
-  int64_t i = 0;
-  for (; i + kAtOnce <= count; i += kAtOnce)
-    for (int k = 0; k < kAtOnce; ++k) take(i + k, k);
-  for (; i < count; ++i) take(i, 0);
-  for (int k = 1; k < kAtOnce; ++k) best[0] = best[k] > best[0] ? best[k] : best[0];
-  if (!no_nan<T>(sum)) return false;
-  T largest = best[0][0];
-  for (int l = 1; l < kWidth<T>; ++l) largest = best[0][l] > largest ? best[0][l] : largest;
-  *value = largest;
-  if (!index) return true;
-  for (i = 0; i < count; ++i) {
-    const Indices<T> found =
-        (load<Values<T>>(plane + offsets[i]) == all<T>(largest)) & load<Indices<T>>(mask + i * kWidth<T>);
-    if (!any_lane<T>(found)) continue;
-    *index = offsets[i] + first_lane<T>(found);
-    break;
+  for (int64_t p = 0; p < planes; ++p, plane += plane_step) {
+    for (Values<T>& m : most) m = all<T>(kLowest<T>);
+    int64_t i = 0;
+    for (; i + kAtOnce <= count; i += kAtOnce)
+      for (int k = 0; k < kAtOnce; ++k) take(i + k, k);
+    for (; i < count; ++i) take(i, 0);
+    for (int k = 1; k < kAtOnce; ++k) most[0] = most[k] > most[0] ? most[k] : most[0];
+    best.value[p] = largest_lane(most[0]);
+    if (!best.index) continue;
+    if (!no_nan<T>(sum)) return false;  // it might not be found
+    best.index[p] = find(best.value[p], plane, offsets, mask);
   }
-  return true;
+  return no_nan<T>(sum);
 }
 
 // N vectors of channels at a time, all listed cells.
@@ -196,7 +205,10 @@ bool masked_columns(const T* data, const int64_t* offsets, const int32_t* positi
   Running<T, N, kIndexed> running;
   for (Values<T>& sum : running.sum) sum = Values<T>{};
   running.start(positions[0]);
-  for (int64_t i = 0; i < count; ++i) running.take(data + offsets[i], positions[i]);
+  for (int64_t i = 0; i < count; ++i) {
+    fetch(data + offsets[i + kAhead < count ? i + kAhead : i]);
+    running.take(data + offsets[i], positions[i]);
+  }
   running.put(best);
   return no_nan<T>(running.sum);
 }
@@ -239,7 +251,7 @@ void interleave(const T* const* planes, int64_t cells, T* tile) {
 
 template <class T>
 Kernels<T> kernels() {
-  return {interleave<T>, reduce<T>, combine<T>, kWidth<T>, masked_plane<T>, masked_cells<T>};
+  return {interleave<T>, reduce<T>, combine<T>, kWidth<T>, masked_planes<T>, masked_cells<T>};
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// The ops on CUDA. The same contracts as in match_kernel.h, pr_mac.h and similarity_support.h, with these differences:
+// The ops on CUDA. The same contracts as in match_kernel.h, pr_mac.h, similarity_support.h and pooling.h, but for:
 //   pointers   device memory, of the current device; vectors and descriptors aligned to 16 bytes
 //   stream     work is enqueued and the call returns; nothing synchronises (but read_back)
 //   workspace  scratch memory of the caller, at least <op>_workspace(...) bytes, aligned to 256, free for reuse by later
@@ -7,13 +7,15 @@
 //   values     are not checked (they lie on the device): sizes, pairs, candidates and offsets must be in range
 // Integer ops give the CPU's bits. pr_mac on float32 sums every product in the CPU's order. Its bfloat16 and float16
 // vectors go through tensor cores (float32 sums, in the hardware's order; scores within 2e-3), except where argmax is
-// asked for and in pr_mac_rerank, which widen them to float32. float64 is not offered.
+// asked for and in pr_mac_rerank, which widen them to float32. float64 is offered by max pooling only, which gives the
+// CPU's bits in every type.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 
 #include "mirror/match_kernel.h"
+#include "mirror/pooling.h"
 #include "mirror/pr_mac.h"
 #include "mirror/similarity_support.h"
 
@@ -93,6 +95,19 @@ size_t pr_mac_backward_workspace(const Regions& query, const Regions& target);
 void pr_mac_backward(const Regions& query, const Regions& target, Reduction reduction, const float* grad,
                      const float* scores, const int32_t* argmax, float* grad_query, float* grad_target,
                      const Workspace& workspace, Stream stream);
+
+// ---- pooling.h ------------------------------------------------------------------------------------------------------
+
+// Features need no alignment beyond their type's. Of a box that leaves the map only the part inside counts; a box without
+// any cell gives NaN and the argmax -1, which has no gradient.
+void region_max_pool(const FeatureMaps& features, const Boxes& boxes, void* pooled, int32_t* argmax,
+                     Stream stream);
+void masked_max_pool(const FeatureMaps& features, const uint8_t* mask, void* pooled, int32_t* argmax,
+                     Stream stream);
+
+// gradient: dense, its dimensions in any order.
+void max_pool_backward(const void* grad, const int32_t* argmax, int64_t boxes, const FeatureMaps& gradient,
+                       Stream stream);
 
 }  // namespace cuda
 }  // namespace mirror
