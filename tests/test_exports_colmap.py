@@ -2,8 +2,10 @@
 
 import dataclasses
 import hashlib
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -97,6 +99,23 @@ def test_a_source_database_is_copied_and_matches_name_its_features(tmp_path: Pat
             distances = np.linalg.norm(first[found[:, 0]] - second[found[:, 1]], axis=1)
             strangers = np.linalg.norm(first[found[:, 0]] - np.roll(second[found[:, 1]], 1, axis=0), axis=1)
             assert np.median(distances) < 0.7 * np.median(strangers)
+
+
+def test_a_source_of_an_older_colmap_is_brought_up_to_date_in_the_copy_only(tmp_path: Path) -> None:
+    source = small_source(tmp_path / "project.db")
+    with closing(sqlite3.connect(source)) as older:  # as COLMAP 3.11 wrote them
+        older.execute("PRAGMA foreign_keys=OFF")
+        for statement in ("ALTER TABLE descriptors DROP COLUMN type", "PRAGMA user_version=3110"):
+            older.execute(statement)
+        for table in ("frame_data", "frames", "rig_sensors", "rigs"):
+            older.execute(f"DROP TABLE {table}")
+        older.commit()
+    before, options = digest(source), PairOptions(any_name=True)
+    graph = every_pair(find_pairs(ColmapDatabase(source), options))
+    write_results(tmp_path, graph, options, ("colmap",), references=References(database=source, verify=False))
+    assert digest(source) == before
+    with pycolmap.Database.open(tmp_path / "colmap.db") as database:
+        assert database.num_images() == 4 and database.num_matched_image_pairs() == 6
 
 
 def test_the_source_is_never_the_target(tmp_path: Path) -> None:

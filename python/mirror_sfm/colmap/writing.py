@@ -103,7 +103,9 @@ def copy(source: Path, path: Path) -> None:
         database.clear_two_view_geometries()
 
 
-def add_matches(path: Path, matches: Iterable[tuple[str, str, NDArray[np.uint32]]], verify: bool) -> None:
+def add_matches(
+    path: Path, matches: Iterable[tuple[str, str, NDArray[np.uint32]]], verify: bool, threads: int | None
+) -> None:
     """Writes the matches [m, 2] of pairs of photos, and with `verify` their geometry.
 
     Raises:
@@ -119,7 +121,7 @@ def add_matches(path: Path, matches: Iterable[tuple[str, str, NDArray[np.uint32]
                 geometry = geometry_of(views[first], views[second], found) if verify else None
                 return PairResult(first, second, found, geometry)
 
-            database.write(list(parallel(result, pairs, processors())))
+            database.write(list(parallel(result, pairs, threads or processors())))
 
 
 @contextmanager

@@ -46,7 +46,7 @@ def write_database(path: Path, graph: ViewGraph, source: Path | None, verify: bo
         (graph.names[pair.i], graph.names[pair.j], _stored(pair.features, pair.i, pair.j, rows))
         for pair in matches_of_chosen(graph, threads)
     )
-    writing.add_matches(path, matches, verify)
+    writing.add_matches(path, matches, verify, threads)
 
 
 def _photos(graph: ViewGraph) -> Iterator[DatabasePhoto]:
