@@ -3,7 +3,7 @@
     python bench/scale.py [--photos N ...] [--tiny] [--keep]
 
 Photos are made, not taken: they stand along closed loops of 500 and look at what passes by, so that each shares
-features with its neighbours up to eight places away, and where a loop closes. Each photo sees its features with noise,
+features with its neighbours up to seven places away, and where a loop closes. Each photo sees its features with noise,
 misses three in ten and has others of its own instead. `--tiny`: photos of 16 features, all alike, one in ten without
 any. Every size runs in a process of its own, whose peak memory includes the features themselves. `--keep` writes
 bench/results/scale.json.
@@ -120,7 +120,7 @@ def run(photos: int, small: bool, threads: int) -> dict[str, object]:
     row["candidates"], row["verified"], row["chosen"] = len(candidates), len(evidence.pairs), len(chosen)
     row["parts"] = int(components(photos, i, j).max(initial=-1)) + 1
     if not small:
-        row["neighbours"] = float(neighbours(i, j, photos).mean())
+        row["found"] = int(neighbours(i, j, photos).sum()) / min(len(chosen), pairs_in_view(photos))
     row["wall_s"] = {stage: wall for stage, (wall, _) in seconds.items()}
     row["cpu_s"] = {stage: cpu for stage, (_, cpu) in seconds.items()}
     row["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -128,10 +128,17 @@ def run(photos: int, small: bool, threads: int) -> dict[str, object]:
 
 
 def neighbours(i: np.ndarray, j: np.ndarray, photos: int) -> np.ndarray:
-    """Whether the photos of each pair see something in common."""
+    """Which pairs see something in common."""
     loop, length = i // LOOP, np.minimum(LOOP, photos - i // LOOP * LOOP)
     apart = np.abs(i - j)
     return (loop == j // LOOP) & (np.minimum(apart, length - apart) * STEP < PairOptions().features)
+
+
+def pairs_in_view(photos: int) -> int:
+    """How many pairs see something in common."""
+    reach = -(-PairOptions().features // STEP) - 1
+    lengths = [min(LOOP, photos - first) for first in range(0, photos, LOOP)]
+    return sum(length * min(reach, (length - 1) // 2) for length in lengths)
 
 
 def main() -> None:
