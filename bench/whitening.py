@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("--dim", type=int, default=None)
     arguments = parser.parse_args()
     tower = load_tower("mobilenet_v2", arguments.weights).tower
-    print("| photos | photos, mean |", " | ".join(COLUMNS), "| worst of auto |")
+    print("| collection | photos |", " | ".join(COLUMNS), "| worst of auto, against as they are |")
     print("|---" * (len(COLUMNS) + 3) + "|")
     scenes = [looked_at(tower, scene) for scene in arguments.scenes]
     for name, (vectors, positive) in zip(arguments.scenes, scenes, strict=True):

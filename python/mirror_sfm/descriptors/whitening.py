@@ -125,8 +125,8 @@ class PcaWhitening(Whitening):
                 on their order or division.
             dim: vectors are reduced to this many; None: as many as they have. Directions that the samples do not span
                 are left out, so the result may be shorter; none is, with dim=None and shrinkage > 0.
-            shrinkage: share of the identity: 0 for PCA-whitening, as published; 1 changes no similarity; "auto": 20,000 /
-                (20,000 + photos), right for vectors of the collection that is searched.
+            shrinkage: share of the identity: 0 for PCA-whitening, as published; 1 changes no similarity; "auto":
+                20,000 / (20,000 + photos), right for vectors of the collection that is searched.
 
         Raises:
             ValueError: fewer than two vectors, all the same, NaN, or a wrong shape.
