@@ -162,6 +162,13 @@ def test_an_unknown_format_is_wrong_usage(tmp_path: Path) -> None:
         write_results(tmp_path, graph(), PairOptions(), ("pairs", "xml"))
 
 
+@pytest.mark.parametrize("name", ["colmap", "hloc-h5"])
+def test_without_local_features_there_are_no_matches_to_export(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UsageError, match=f"{name} holds matches of local features"):
+        write_results(tmp_path, graph(), PairOptions(), ("pairs", name))
+    assert list(tmp_path.iterdir()) == []
+
+
 def earlier(folder: Path) -> dict[str, bytes]:
     """Results of an earlier run."""
     write_results(folder, graph(), PairOptions(per_image=3), ("pairs", "jsonl"))

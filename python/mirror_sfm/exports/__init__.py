@@ -103,7 +103,7 @@ def write_results(
     databases and features, which may have been worked on since.
 
     Raises:
-        UsageError: an unknown format, or a file of `references` is not there.
+        UsageError: an unknown format, a format with matches but no features, a file of `references` that is not there.
         MirrorError: a format cannot carry a name, a file of `references` is no use, or the files cannot be written.
     """
     unknown = sorted(set(formats) - set(_WRITERS))
@@ -111,6 +111,7 @@ def write_results(
         raise UsageError(f"unknown export format {shown(unknown[0])}; known are {', '.join(_WRITERS)}")
     references = references or References()
     _check_names(graph, formats)
+    _check_features(graph, formats)
     _keep_sources(folder, references)
     outdated, written = _small_files_of_earlier_run(folder), list[str]()
     with all_or_none(folder) as place:
@@ -146,6 +147,12 @@ def _check_names(graph: ViewGraph, formats: Sequence[str]) -> None:
             )
             remedy = f", or use {others}" if others else ""
             raise MirrorError(f"cannot write the pairs: {shown(name)}: {reason}{remedy}")
+
+
+def _check_features(graph: ViewGraph, formats: Sequence[str]) -> None:
+    matched = [name for name in formats if name in ("colmap", "hloc-h5")]
+    if matched and graph.names and not graph.features.sizes.any():
+        raise UsageError(f"{matched[0]} holds matches of local features, and a network alone has none; export pairs")
 
 
 def _keep_sources(folder: Path, references: References) -> None:
