@@ -206,10 +206,7 @@ def regional_maxima(
     """
     from tqdm import tqdm
 
-    from mirror_sfm.towers import load_tower
-
-    assert options.weights is not None
-    eye = _Eye(load_tower(options.tower, options.weights, options.layer), options, cache)
+    eye = _Eye(_loaded(options), options, cache)
 
     def seen(name: str) -> NDArray[np.float32] | Skipped:
         if name not in paths:
@@ -225,6 +222,17 @@ def regional_maxima(
         found = dict(zip(names, shown_results, strict=True))
     skipped = [result for result in found.values() if isinstance(result, Skipped)]
     return {name: result for name, result in found.items() if not isinstance(result, Skipped)}, skipped
+
+
+def _loaded(options: NetworkOptions) -> LoadedTower:
+    try:
+        import torch  # noqa: F401
+    except ImportError as error:
+        raise UsageError(f"networks need torch: pip install 'mirror-sfm[torch]' ({error})") from error
+    from mirror_sfm.towers import load_tower
+
+    assert options.weights is not None  # by its __post_init__
+    return load_tower(options.tower, options.weights, options.layer)
 
 
 class _Eye:

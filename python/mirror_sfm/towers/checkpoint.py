@@ -89,7 +89,10 @@ def load_into(tower: nn.Module, checkpoint: Checkpoint, known: tuple[str, ...]) 
 
 
 def _read_safetensors(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    from safetensors import SafetensorError, safe_open
+    try:
+        from safetensors import SafetensorError, safe_open
+    except ImportError as error:
+        raise UsageError(f"{shown(str(file))} needs safetensors: pip install 'mirror-sfm[torch]' ({error})") from error
 
     try:
         with safe_open(file, "pt") as opened:
