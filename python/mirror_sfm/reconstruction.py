@@ -183,7 +183,9 @@ class _Run:
             self.options.pairs, any_name=True, threads=self.threads, progress=self.options.progress
         )
         without = dataclasses.asdict(options) | {"threads": None, "progress": None}
-        key = digest(features, __version__, *(f"{name}={value}" for name, value in sorted(without.items())))
+        files = [Path(file) for file in (options.gps, options.weights) if file is not None and Path(file).is_file()]
+        read = [_digest_of_file(Photo(file.name, file)) for file in files]
+        key = digest(features, __version__, *(f"{name}={value}" for name, value in sorted(without.items())), *read)
 
         def work() -> list[list[str]]:
             if photos < 2:

@@ -9,7 +9,25 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 from mirror_sfm.cli.app import app
-from mirror_sfm.cli.common import PerImage, Threads, Verify, errors_in_one_line, make_folder, shown, tell_skipped
+from mirror_sfm.cli.common import (
+    Budget,
+    LeastPairs,
+    LeastProbability,
+    PerImage,
+    Priors,
+    Recall,
+    Threads,
+    Tower,
+    Verify,
+    Weights,
+    WhatCounts,
+    chosen_priors,
+    errors_in_one_line,
+    make_folder,
+    pair_options,
+    shown,
+    tell_skipped,
+)
 from mirror_sfm.errors import MirrorError, UsageError
 
 if TYPE_CHECKING:
@@ -28,7 +46,19 @@ def reconstruct(
         Optional[Path],  # noqa: UP045
         typer.Option("--list", metavar="FILE", help="Only the photos named here, one a line."),
     ] = None,
-    per_image: PerImage = 20,
+    per_image: PerImage = None,
+    budget: Budget = None,
+    min_prob: LeastProbability = None,
+    recall: Recall = None,
+    min_pairs: LeastPairs = 2,
+    evidence: WhatCounts = None,
+    tower: Tower = None,
+    weights: Weights = None,
+    prior: Priors = None,
+    gps: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(metavar="CSV", help="Positions: name, latitude, longitude, or name, x, y."),
+    ] = None,
     verify: Verify = 50,
     max_ratio: Annotated[float, typer.Option("--max-ratio", help="Of matches, as in `mirror-sfm match`.")] = 0.8,
     single_camera: Annotated[bool, typer.Option("--single-camera", help="One camera took all photos.")] = False,
@@ -51,15 +81,27 @@ def reconstruct(
         colmap gui --database_path project/database.db --image_path photos --import_path project/sparse/0
     """
     with errors_in_one_line():
-        from mirror_sfm.pairs import PairOptions
         from mirror_sfm.reconstruction import ReconstructOptions, summary_text, why_no_model
         from mirror_sfm.reconstruction import reconstruct as reconstruct_photos
 
         if not photos.is_dir():
             raise UsageError(f"no such folder of photos: {shown(photos)}")
         make_folder(out)
+        pairs = pair_options(
+            per_image=per_image,
+            budget=budget,
+            min_prob=min_prob,
+            recall=recall,
+            min_pairs=min_pairs,
+            verify=verify,
+            evidence=evidence,
+            tower=tower,
+            weights=weights,
+            priors=chosen_priors(prior),
+            gps=gps,
+        )
         options = ReconstructOptions(
-            pairs=PairOptions(per_image=per_image, verify=verify),
+            pairs=pairs,
             max_ratio=max_ratio,
             camera_sharing=_sharing(single_camera, camera_per_folder),
             camera_model=camera_model,
