@@ -169,6 +169,31 @@ def test_photos_without_features_and_with_spoilt_ones(tmp_path):
     assert match(path, PAIRS).matched == 0  # nothing is tried twice
 
 
+def test_more_features_than_fit(database):
+    """The largest are matched: here the first photo's features come back, enlarged, behind 33,000 small ones."""
+    rng = np.random.default_rng(1)
+    small = 33_000
+    with pycolmap.Database.open(database) as opened:
+        image = opened.read_image(1)
+        image = pycolmap.Image(name="many.jpg", camera_id=image.camera_id)
+        image.image_id = opened.write_image(image)
+        keypoints = np.array(opened.read_keypoints(1))
+        keypoints[:, 2:] *= 2
+        clutter = np.concatenate((rng.uniform(0, 800, (small, 2)), np.tile([1, 0, 0, 1], (small, 1))), axis=1)
+        opened.write_keypoints(image.image_id, np.concatenate((clutter, keypoints)).astype(np.float32))
+        descriptors = np.concatenate(
+            (rng.integers(0, 128, (small, 128), np.uint8), np.asarray(opened.read_descriptors(1).data))
+        )
+        kind = pycolmap.FeatureExtractorType.SIFT
+        opened.write_descriptors(image.image_id, pycolmap.FeatureDescriptors(kind, descriptors))
+    report = match(database, [("many.jpg", "0.jpg")], MatchOptions(verify=False))
+    assert report.dropped == {"many.jpg": small + POINTS + CLUTTER - 32_768}
+    with pycolmap.Database.open(database) as opened:
+        found = opened.read_matches(image.image_id, 1).astype(np.int64)
+    np.testing.assert_array_equal(found[:, 0] - small, found[:, 1])
+    assert len(found) == POINTS + CLUTTER
+
+
 def test_unknown_photos_and_files(database, tmp_path):
     with pytest.raises(MirrorError, match=r"the database has no nine\.jpg"):
         match(database, [("0.jpg", "nine.jpg")])
