@@ -2,9 +2,11 @@
 
 import dataclasses
 import hashlib
+import shutil
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -219,26 +221,68 @@ except MirrorError as error:
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
-def test_colmap_makes_models_of_photos_with_spaces_in_their_names(tmp_path: Path) -> None:
-    """COLMAP's SIFT, our pairs and matches, COLMAP's verification and both of its mappers: every photo registered."""
-    photos, source = tmp_path / "my photos", tmp_path / "project.db"
+@pytest.fixture(scope="module")
+def synthetic(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six rendered photos whose names hold spaces, and project.db with COLMAP's SIFT of them."""
+    folder = tmp_path_factory.mktemp("synthetic")
+    photos, source = folder / "my photos", folder / "project.db"
     photos.mkdir()
     pycolmap.set_random_seed(0)
     scene = pycolmap.SyntheticDatasetOptions(
         num_rigs=1, num_cameras_per_rig=1, num_frames_per_rig=6, num_points3D=100, num_points2D_without_point3D=50
     )
     scene.camera_width, scene.camera_height = 1024, 768
-    with pycolmap.Database.open(tmp_path / "truth.db") as database:
+    with pycolmap.Database.open(folder / "truth.db") as database:
         truth = pycolmap.synthesize_dataset(scene, database)
     pycolmap.synthesize_images(pycolmap.SyntheticImageOptions(), truth, photos)
     for number, path in enumerate(sorted(photos.iterdir())):
         path.rename(photos / f"photo {number} ü.png")
     pycolmap.Database.open(source).close()
     pycolmap.extract_features(source, photos, camera_mode=pycolmap.CameraMode.SINGLE, device=pycolmap.Device.cpu)
-    options = PairOptions(any_name=True, features=2048)
+    return folder
+
+
+def registered(mapping: Callable[..., dict[int, object]], database: Path, photos: Path, models: Path) -> list[int]:
+    models.mkdir()
+    return [model.num_reg_images() for model in mapping(database, photos, models).values()]  # type: ignore[attr-defined]
+
+
+def test_colmap_makes_models_of_photos_with_spaces_in_their_names(synthetic: Path, tmp_path: Path) -> None:
+    """COLMAP's SIFT, our pairs and matches, COLMAP's geometry and both of its mappers: every photo registered."""
+    options, source, photos = (
+        PairOptions(any_name=True, features=2048),
+        synthetic / "project.db",
+        synthetic / "my photos",
+    )
     graph = find_pairs(ColmapDatabase(source), options)
     write_results(tmp_path, graph, options, ("colmap",), references=References(database=source))
     for name, mapping in (("incremental", pycolmap.incremental_mapping), ("global", pycolmap.global_mapping)):
-        (tmp_path / name).mkdir()
-        models = mapping(tmp_path / "colmap.db", photos, tmp_path / name)
-        assert [model.num_reg_images() for model in models.values()] == [6], name
+        assert registered(mapping, tmp_path / "colmap.db", photos, tmp_path / name) == [6], name
+
+
+def test_matches_of_ours_that_colmap_verifies(synthetic: Path, tmp_path: Path) -> None:
+    options, source = PairOptions(any_name=True, features=2048), synthetic / "project.db"
+    graph = find_pairs(ColmapDatabase(source), options)
+    write_results(tmp_path, graph, options, ("colmap",), references=References(database=source, verify=False))
+    pycolmap.geometric_verification(tmp_path / "colmap.db")
+    with pycolmap.Database.open(tmp_path / "colmap.db") as database:
+        assert database.num_verified_image_pairs() >= 0.8 * len(graph.chosen)
+    photos = synthetic / "my photos"
+    assert registered(pycolmap.incremental_mapping, tmp_path / "colmap.db", photos, tmp_path / "model") == [6]
+
+
+def test_colmap_matches_the_pairs_of_our_list(synthetic: Path, tmp_path: Path) -> None:
+    """pairs.txt with folders and UTF-8 in names, COLMAP's own matcher, COLMAP's mapper."""
+    database_path = tmp_path / "project.db"
+    shutil.copy(synthetic / "project.db", database_path)
+    with pycolmap.Database.open(database_path) as database:
+        for image in database.read_all_images():
+            image.name = f"day/ü{image.image_id}.png"
+            database.update_image(image)
+    graph = find_pairs(ColmapDatabase(database_path))
+    write_results(tmp_path, graph, PairOptions())
+    pairs = pycolmap.ImportedPairingOptions(match_list_path=str(tmp_path / "pairs.txt"))
+    pycolmap.match_image_pairs(database_path, pairing_options=pairs, device=pycolmap.Device.cpu)
+    with pycolmap.Database.open(database_path) as database:
+        assert database.num_matched_image_pairs() == len(graph.pairs)
+    assert registered(pycolmap.incremental_mapping, database_path, synthetic, tmp_path / "model") == [6]
