@@ -18,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pooling_peers
 import torch
 import workloads
 from torch import Tensor
@@ -167,6 +168,42 @@ def match_kernel(photos: int, features: int, pairs: int, peer_photos: int, round
     }
 
 
+def max_pooling(images: int, channels_last: bool, rounds: int) -> dict[str, Any]:
+    """35 regions and a mask of 28 x 28 maps of 512 channels. The limit is one read: half of what a copy moves."""
+    maps = torch.relu(torch.randn(images, 512, 28, 28, device="cuda"))
+    maps = maps.contiguous(memory_format=torch.channels_last) if channels_last else maps
+    boxes, scales = pooling_peers.boxes_of(28, (1, 3, 5)).cuda(), pooling_peers.scales(28, (1, 3, 5))
+    mask = torch.rand(images, 28, 28, device="cuda") < 0.4
+    mask[:, 0, 0] = True
+    assert torch.equal(mirror_ext.region_max_pool(maps, boxes), pooling_peers.max_pool2d(maps, scales))
+    assert torch.equal(mirror_ext.masked_max_pool(maps, mask), pooling_peers.fill_amax(maps, mask))
+    grad, masked_grad = torch.randn(images, 35, 512, device="cuda"), torch.randn(images, 512, device="cuda")
+    gradient, out = pooling_peers.with_gradient, torch.empty_like(maps)
+    peer_regions: Run = lambda: pooling_peers.max_pool2d(maps, scales)  # noqa: E731
+    contenders: dict[str, Run] = {
+        "mirror regions": lambda: mirror_ext.region_max_pool(maps, boxes),
+        "mirror mask": lambda: mirror_ext.masked_max_pool(maps, mask),
+        "mirror regions + backward": gradient(lambda x: mirror_ext.region_max_pool(x, boxes), maps, grad),
+        "mirror mask + backward": gradient(lambda x: mirror_ext.masked_max_pool(x, mask), maps, masked_grad),
+        "torch max_pool2d per scale": peer_regions,
+        "torch masked_fill + amax": lambda: pooling_peers.fill_amax(maps, mask),
+        "torch max_pool2d per scale + backward": gradient(lambda x: pooling_peers.max_pool2d(x, scales), maps, grad),
+        "copy of the maps": lambda: out.copy_(maps),
+    }
+    times = contest(contenders, rounds)
+    size = maps.numel() * maps.element_size()
+    copy = 2 * size / times["copy of the maps"]["median"]
+    for name in ("mirror regions", "mirror mask"):
+        times[name]["of_copy_bandwidth"] = size / times[name]["median"] / copy
+    return {
+        "op": "max_pooling",
+        "case": f"{images} x 512 x 28 x 28, {'channels_last' if channels_last else 'NCHW'}",
+        "bytes": size,
+        "copy_bytes_per_second": copy,
+        "seconds": times,
+    }
+
+
 # ---- report ----------------------------------------------------------------------------------------------------------
 
 
@@ -203,6 +240,8 @@ def main() -> None:
         pr_mac_topk(9368 // share, options.rounds),
         match_kernel(10_000 // share, 128, 0, 500 // share, options.rounds),
         match_kernel(10_000 // share, 512, 2_000_000 // share**2, 200 // share, options.rounds),
+        max_pooling(256 // share, False, options.rounds),
+        max_pooling(256 // share, True, options.rounds),
     ]
     report = {**head(), "contests": contests}
     RESULTS.mkdir(parents=True, exist_ok=True)

@@ -229,6 +229,58 @@ def test_pr_mac_gradient(reduction, symmetric):
         assert_close(expected, found, 1e-5 * float(expected.abs().max().clamp(min=1)))
 
 
+# ---- pooling ---------------------------------------------------------------------------------------------------------
+
+
+def feature_maps(dtype, channels_last, seed=40):
+    """Ties, and here and there a NaN; 28 x 28 cells, 70 channels."""
+    generator = torch.Generator().manual_seed(seed)
+    maps = torch.randint(-9, 10, (3, 70, 28, 28), generator=generator).to(dtype) / 8
+    maps[torch.rand(maps.shape, generator=generator) < 1e-3] = torch.nan
+    return maps.contiguous(memory_format=torch.channels_last) if channels_last else maps
+
+
+def boxes_and_mask():
+    generator = torch.Generator().manual_seed(41)
+    sizes = torch.randint(1, 29, (35, 2), generator=generator)
+    starts = (torch.rand(35, 2, generator=generator) * (29 - sizes)).long()
+    mask = torch.rand(3, 28, 28, generator=generator) < 0.4
+    mask[1] = False
+    return torch.cat([starts, sizes], 1), mask
+
+
+@pytest.mark.parametrize("dtype", (torch.float32, torch.float64, torch.bfloat16, torch.float16))
+@pytest.mark.parametrize("channels_last", (False, True))
+def test_max_pooling_has_the_same_bits(dtype, channels_last):
+    maps, (boxes, mask) = feature_maps(dtype, channels_last), boxes_and_mask()
+    for op, second in (
+        (mirror_ext.region_max_pool, boxes),
+        (mirror_ext.region_max_pool, boxes.int()),
+        (mirror_ext.masked_max_pool, mask),
+        (mirror_ext.masked_max_pool, mask.byte()),
+    ):
+        expected, found = both(op, maps, second, return_argmax=True)
+        bits = {2: torch.int16, 4: torch.int32, 8: torch.int64}[dtype.itemsize]
+        assert torch.equal(expected[0].view(bits), found[0].view(bits)) and torch.equal(expected[1], found[1])
+        assert torch.equal(op(maps.cuda(), second.cuda()).view(bits).cpu(), found[0].view(bits))
+
+
+@pytest.mark.parametrize("dtype", (torch.float32, torch.float64, torch.bfloat16, torch.float16))
+@pytest.mark.parametrize("channels_last", (False, True))
+def test_max_pooling_gradient_has_the_same_bits(dtype, channels_last):
+    maps, (boxes, mask) = feature_maps(dtype, channels_last).nan_to_num(), boxes_and_mask()
+    for op, second in ((mirror_ext.region_max_pool, boxes), (mirror_ext.masked_max_pool, mask)):
+        gradients = []
+        for move in (cpu, cuda):
+            leaf = move(maps).detach().requires_grad_()
+            pooled = op(leaf, move(second))
+            weight = torch.randn(pooled.shape, generator=torch.Generator().manual_seed(42)).to(dtype)
+            pooled.backward(move(weight))
+            gradients.append(leaf.grad)
+        assert gradients[0].stride() == gradients[1].stride()
+        assert torch.equal(gradients[0], gradients[1].cpu())
+
+
 # ---- streams, shapes, errors -----------------------------------------------------------------------------------------
 
 
@@ -264,6 +316,8 @@ def test_empty_inputs(shape):
     assert_bits(*both(mirror_ext.pr_mac_topk, query, target, 3))
     photos = np.zeros((shape[0], shape[1], 128), np.uint8)
     assert_bits(*both(mirror_ext.match_kernel, photos))
+    maps = torch.zeros(*shape, 4)
+    assert_bits(*both(mirror_ext.region_max_pool, maps, torch.zeros(0, 4, dtype=torch.int64)))
 
 
 def test_errors_say_what_is_wrong():
