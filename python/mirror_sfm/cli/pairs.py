@@ -109,10 +109,10 @@ def pairs(
     Straight into a database:      mirror-sfm pairs photos -o out --export colmap
     """
     with errors_in_one_line():
-        from mirror_sfm.exports import References, carries_any_name, summary_text, write_results
+        from mirror_sfm.exports import References, carries_any_name, write_results
         from mirror_sfm.pairs import find_pairs
 
-        formats = known_formats(export or ["pairs"])
+        formats = known_formats(export or ["pairs"], alone=evidence == "network")
         source = choose_source(
             images,
             database,
@@ -159,7 +159,7 @@ def pairs(
             write_report(out / "report.html", graph, options, options.progress)
         target = out / ("pairs.txt" if "pairs" in formats else "")
         line = f"{headline(graph)} -> {shown(target)} ({sum(graph.seconds.values()):.1f} s)"
-        typer.echo(summary_text(graph, options) if as_json else line, nl=not as_json)
+        typer.echo((out / "summary.json").read_text("utf-8") if as_json else line, nl=not as_json)
 
 
 def headline(graph: ViewGraph) -> str:
@@ -196,13 +196,15 @@ def forecast(graph: ViewGraph, options: PairOptions, as_json: bool) -> str:
     return f"{headline(graph)}{recall}\nmatching them takes about {seconds:.0f} s here: {work}"
 
 
-def known_formats(names: list[str]) -> tuple[str, ...]:
-    """The formats asked for, each once."""
+def known_formats(names: list[str], alone: bool) -> tuple[str, ...]:
+    """The formats asked for, each once. `alone`: a network alone decides, so that there are no features to write."""
     from mirror_sfm.exports import formats
 
     for name in names:
         if name not in formats():
             raise UsageError(f"--export must be one of {', '.join(formats())}, got {shown(name)}")
+        if alone and name in ("colmap", "hloc-h5"):
+            raise UsageError(f"--export {name} writes local features, and --evidence network looks at none")
     return tuple(dict.fromkeys(names))
 
 
