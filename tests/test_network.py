@@ -1,5 +1,6 @@
 """A network's view: upright input, regions that depend on nothing but the photo, PR-MAC minus background."""
 
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -235,6 +236,13 @@ def test_candidates_by_the_network_alone(photos: dict[str, Path]) -> None:
     key = few.i.astype(int) * 7 + few.j
     assert (np.diff(key) > 0).all() and (few.i < few.j).all() and 7 <= len(few) <= 14
     assert np.unique(np.concatenate((few.i, few.j))).tolist() == list(range(7))
+
+
+def test_the_example_of_the_docs_runs(strip: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = (Path(__file__).resolve().parent.parent / "docs" / "networks.md").read_text()
+    (example,) = re.findall(r"```python\n(.*?)```", page, re.S)
+    exec(example, {"folder": strip, "weights": "random"})
+    assert len(capsys.readouterr().out.splitlines()) == 8 * 7 // 2
 
 
 @pytest.mark.parametrize("count", [0, 1, 2])
