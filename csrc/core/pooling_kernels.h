@@ -41,7 +41,7 @@ struct Kernels {
 
   // Takes `rows` rows into one row of the grid, grid [columns, kLanes]: the maximum between each two cuts. `first_row`
   // is where the rows lie in the map of `width` columns; `fresh`: nothing is in the grid yet. Is there no NaN?
-  // (It may also say no where there are infinities; what is in the grid is then not used.)
+  // (It may also say no where infinities of both signs meet; what is in the grid is then not used.)
   bool (*reduce)(const Cells<T>& cells, int64_t rows, const int64_t* cuts, int64_t columns, int64_t first_row,
                  int64_t width, bool fresh, const Found<T>& grid);
 

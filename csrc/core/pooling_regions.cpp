@@ -11,10 +11,12 @@ namespace mirror {
 namespace pooling {
 namespace {
 
-constexpr int64_t kTileBytes = 64 * 1024;
+constexpr int64_t kTileBytes = 256 * 1024;
+constexpr int64_t kBlocksOfTask = 8;
 
 // Rows of a block of channels as kernels want them: kLanes channels side by side. Where the features lie so they are
-// read in place, else they are copied into a tile that stays in the cache.
+// read in place, else they are copied into a tile that stays in the cache: as many rows at once as it holds, so that
+// planes are read in long pieces.
 template <class T>
 class BlockReader {
  public:
@@ -24,8 +26,7 @@ class BlockReader {
         beside_(maps.strides[1] == 1),
         in_place_(beside_ && maps.scalar == kOwn<T>),
         planes_in_place_(flat(maps) && maps.scalar == kOwn<T>),
-        rows_(std::max<int64_t>(
-            1, kTileBytes / std::max<int64_t>(1, maps.width * kLanes<T> * int64_t{sizeof(T)}))),
+        rows_(std::min(maps.height, 1 + kTileBytes / (1 + maps.width * kLanes<T> * int64_t{sizeof(T)}))),
         tile_(rows_ * maps.width * kLanes<T>),
         planes_(beside_ || planes_in_place_ ? 0 : rows_ * maps.width * kLanes<T>) {}
 
@@ -37,14 +38,21 @@ class BlockReader {
   // How many rows can be read at once.
   int64_t rows() const { return reads_in_place() ? maps_.height : rows_; }
 
-  Cells<T> read(int64_t row, int64_t rows) {
+  // `last`: no row from there on is going to be read.
+  Cells<T> read(int64_t row, int64_t rows, int64_t last) {
     const int64_t at = base_ + row * maps_.strides[2];
     if (reads_in_place()) return {static_cast<const T*>(maps_.data) + at, maps_.strides[2], maps_.strides[3]};
-    if (beside_)
-      copy_cells(at, rows);
-    else
-      copy_planes(at, rows);
-    return {tile_.get(), maps_.width * kLanes<T>, kLanes<T>};
+    if (base_ != tile_base_ || row < begin_ || row + rows > end_) {
+      tile_base_ = base_;
+      begin_ = row;
+      end_ = std::min(row + rows_, last);
+      if (beside_)
+        copy_cells(at, end_ - begin_);
+      else
+        copy_planes(at, end_ - begin_);
+    }
+    const int64_t row_step = maps_.width * kLanes<T>;
+    return {tile_.get() + (row - begin_) * row_step, row_step, kLanes<T>};
   }
 
  private:
@@ -83,6 +91,7 @@ class BlockReader {
   int64_t rows_;
   Buffer<T> tile_, planes_;
   int64_t base_ = 0, channels_ = 0;
+  int64_t tile_base_ = -1, begin_ = 0, end_ = 0;  // what is in the tile: base_ and rows
 };
 
 template <class T>
@@ -94,18 +103,36 @@ struct RegionWork {
   void* pooled;
   int32_t* argmax;
 
+  int64_t blocks_of_task;  // whose pieces of a row lie side by side in memory are read together
+
   int64_t blocks() const { return (features.channels + kLanes<T> - 1) / kLanes<T>; }
-  // Numbers that the nodes of rows and of columns need.
-  int64_t row_scratch() const {
-    int64_t most = 0;
-    for (const Plan& plan : plans) most = std::max(most, plan.row_nodes * plan.columns());
-    return most * kLanes<T>;
+  int64_t tasks_of_image() const { return (blocks() + blocks_of_task - 1) / blocks_of_task; }
+
+  // Numbers that the grid of a block, the other nodes of rows, and those of columns need.
+  struct Scratch {
+    int64_t grid = 0, rows = 0, columns = 0;
+  };
+  Scratch scratch() const {
+    Scratch most;
+    for (const Plan& plan : plans) {
+      most.grid = std::max(most.grid, plan.rows() * plan.columns() * kLanes<T>);
+      most.rows = std::max(most.rows, (plan.row_nodes - plan.rows()) * plan.columns() * kLanes<T>);
+      most.columns = std::max(most.columns, (plan.column_nodes - plan.columns()) * kLanes<T>);
+    }
+    return most;
   }
-  int64_t column_scratch() const {
-    int64_t most = 0;
-    for (const Plan& plan : plans) most = std::max(most, plan.column_nodes - plan.columns());
-    return most * kLanes<T>;
-  }
+};
+
+// Memory for values and, where they are wanted, positions.
+template <class T>
+class FoundBuffer {
+ public:
+  FoundBuffer(int64_t count, bool indexed) : values_(count), indices_(indexed ? count : 0) {}
+  Found<T> found() const { return {values_.get(), indices_.get()}; }
+
+ private:
+  Buffer<T> values_;
+  Buffer<Index<T>> indices_;
 };
 
 template <class T>
@@ -114,61 +141,73 @@ class RegionPooler {
   explicit RegionPooler(const RegionWork<T>& work)
       : work_(work),
         reader_(work.kernels, work.features),
-        row_values_(work.row_scratch()),
-        column_values_(work.column_scratch()),
-        row_indices_(work.argmax ? work.row_scratch() : 0),
-        column_indices_(work.argmax ? work.column_scratch() : 0) {
-    rows_ = {row_values_.get(), row_indices_.get()};
-    columns_ = {column_values_.get(), column_indices_.get()};
-  }
+        scratch_(work.scratch()),
+        grids_(work.blocks_of_task * scratch_.grid, work.argmax != nullptr),
+        rows_(scratch_.rows, work.argmax != nullptr),
+        columns_(scratch_.columns, work.argmax != nullptr) {}
 
   void operator()(int64_t task) {
     const FloatMode mode;
-    image_ = task / work_.blocks();
-    first_channel_ = task % work_.blocks() * kLanes<T>;
-    channels_ = std::min(kLanes<T>, work_.features.channels - first_channel_);
-    reader_.select(image_, first_channel_, channels_);
+    image_ = task / work_.tasks_of_image();
+    const int64_t first = task % work_.tasks_of_image() * work_.blocks_of_task;
+    const int64_t blocks = std::min(work_.blocks_of_task, work_.blocks() - first);
     for (const Plan& plan : work_.plans) {
-      if (fill_grid(plan))
-        pool(plan);
-      else
-        pool_one_by_one(plan);
+      bool good[kBlocksOfTask];
+      fill_grids(plan, first, blocks, good);
+      for (int64_t k = 0; k < blocks; ++k) {
+        select(first + k);
+        if (good[k])
+          pool(plan, grid(k));
+        else
+          pool_one_by_one(plan);
+      }
     }
   }
 
  private:
-  // False: there is a NaN.
-  bool fill_grid(const Plan& plan) {
-    bool good = true;
-    for (int64_t i = 0; i < plan.rows(); ++i) {
-      if (!plan.row_used[i]) continue;
-      const int64_t begin = plan.row_cuts[i], end = plan.row_cuts[i + 1];
-      for (int64_t row = begin; row < end && good; row += reader_.rows()) {
-        const int64_t rows = std::min(reader_.rows(), end - row);
-        good = work_.kernels.reduce(reader_.read(row, rows), rows, plan.column_cuts.data(), plan.columns(),
-                                    row, work_.features.width, row == begin,
-                                    rows_.at(i * plan.columns() * kLanes<T>));
-      }
-    }
-    return good;
+  Found<T> grid(int64_t k) const { return grids_.found().at(k * scratch_.grid); }
+
+  void select(int64_t block) {
+    first_channel_ = block * kLanes<T>;
+    channels_ = std::min(kLanes<T>, work_.features.channels - first_channel_);
+    reader_.select(image_, first_channel_, channels_);
   }
 
-  void pool(const Plan& plan) {
+  // good [blocks]: there is no NaN.
+  void fill_grids(const Plan& plan, int64_t first, int64_t blocks, bool* good) {
+    std::fill(good, good + blocks, true);
+    for (int64_t i = 0; i < plan.rows(); ++i)
+      for (int64_t k = 0; plan.row_used[i] && k < blocks; ++k) {
+        select(first + k);
+        const int64_t begin = plan.row_cuts[i], end = plan.row_cuts[i + 1];
+        for (int64_t row = begin; row < end && good[k]; row += reader_.rows()) {
+          const int64_t rows = std::min(reader_.rows(), end - row);
+          good[k] = work_.kernels.reduce(reader_.read(row, rows, plan.row_cuts.back()), rows,
+                                         plan.column_cuts.data(), plan.columns(), row, work_.features.width,
+                                         row == begin, grid(k).at(i * plan.columns() * kLanes<T>));
+        }
+      }
+  }
+
+  void pool(const Plan& plan, const Found<T>& grid) {
     const int64_t length = plan.columns() * kLanes<T>;
+    const Found<T> rows = rows_.found(), columns = columns_.found();
     const Step* const row_steps = plan.row_steps.data();
-    work_.kernels.combine(row_steps, row_steps + plan.row_steps.size(), plan.rows(), length, rows_,
-                          rows_.at(plan.rows() * length));
+    work_.kernels.combine(row_steps, row_steps + plan.row_steps.size(), plan.rows(), length, grid, rows);
     for (const Band& band : plan.bands) {
-      const Found<T> row = rows_.at(band.node * length);
+      const Found<T> row = node(band.node, plan.rows(), length, grid, rows);
       const Step* const steps = plan.column_steps.data();
       work_.kernels.combine(steps + band.first_step, steps + band.last_step, plan.columns(), kLanes<T>, row,
-                            columns_);
-      for (int32_t o = band.first_output; o < band.last_output; ++o) {
-        const int64_t node = plan.outputs[o].node, leaves = plan.columns();
-        put(plan.outputs[o].region,
-            node < leaves ? row.at(node * kLanes<T>) : columns_.at((node - leaves) * kLanes<T>));
-      }
+                            columns);
+      for (int32_t o = band.first_output; o < band.last_output; ++o)
+        put(plan.outputs[o].region, node(plan.outputs[o].node, plan.columns(), kLanes<T>, row, columns));
     }
+  }
+
+  // Where node i is, as in Kernels::combine.
+  static Found<T> node(int64_t i, int64_t leaves, int64_t length, const Found<T>& leaf,
+                       const Found<T>& made) {
+    return i < leaves ? leaf.at(i * length) : made.at((i - leaves) * length);
   }
 
   int64_t place(int64_t region) const {
@@ -203,9 +242,8 @@ class RegionPooler {
 
   const RegionWork<T>& work_;
   BlockReader<T> reader_;
-  Buffer<T> row_values_, column_values_;
-  Buffer<Index<T>> row_indices_, column_indices_;
-  Found<T> rows_, columns_;
+  typename RegionWork<T>::Scratch scratch_;
+  FoundBuffer<T> grids_, rows_, columns_;
   int64_t image_ = 0, first_channel_ = 0, channels_ = 0;
 };
 
@@ -214,8 +252,11 @@ class RegionPooler {
 template <class T>
 void pool_regions(const Kernels<T>& kernels, const FeatureMaps& features, const std::vector<Box>& boxes,
                   void* pooled, int32_t* argmax, const Parallel& parallel) {
-  const RegionWork<T> work{kernels, features, boxes, plan_boxes(boxes), pooled, argmax};
-  run_tasks(parallel, features.images * work.blocks(), [&] { return RegionPooler<T>(work); });
+  RegionWork<T> work{kernels, features, boxes, plan_boxes(boxes), pooled, argmax, 1};
+  if (features.strides[1] == 1 && features.scalar == kOwn<T>)  // but leave every thread some tasks
+    work.blocks_of_task =
+        std::clamp<int64_t>(features.images * work.blocks() / (4 * parallel.threads), 1, kBlocksOfTask);
+  run_tasks(parallel, features.images * work.tasks_of_image(), [&] { return RegionPooler<T>(work); });
 }
 
 template void pool_regions(const Kernels<float>&, const FeatureMaps&, const std::vector<Box>&, void*,

@@ -101,10 +101,9 @@ struct Running {
 
 template <class T, int N>
 inline bool no_nan(const Values<T> (&sum)[N]) {
-  Values<T> total{};
-  for (int v = 0; v < N; ++v)
-    total += sum[v] - sum[v];  // NaN - NaN, inf - inf: looked at again by the caller
-  return lane_bits<T>(total != total) == 0;
+  Indices<T> nan = sum[0] != sum[0];
+  for (int v = 1; v < N; ++v) nan |= sum[v] != sum[v];
+  return lane_bits<T>(nan) == 0;
 }
 
 // A block of channels into the first-level cache.
@@ -113,6 +112,7 @@ inline void fetch(const T* block) {
   for (int64_t l = 0; l < kLanes<T>; l += 64 / int64_t{sizeof(T)}) __builtin_prefetch(block + l);
 }
 constexpr int64_t kAhead = 16;  // cells
+constexpr int64_t kRowsAhead = 3;
 
 template <class T, bool kIndexed>
 bool reduce_rows(const Cells<T>& cells, int64_t rows, const int64_t* cuts, int64_t columns, int64_t first_row,
@@ -129,7 +129,7 @@ bool reduce_rows(const Cells<T>& cells, int64_t rows, const int64_t* cuts, int64
     for (int64_t r = 0; r < rows; ++r)
       for (int64_t c = cuts[j]; c < cuts[j + 1]; ++c) {
         const T* const cell = cells.data + r * cells.row_step + c * cells.column_step;
-        if (far) fetch(cell + kAhead * cells.column_step);
+        if (far) fetch(cell + kRowsAhead * cells.row_step);
         running.take(cell, static_cast<Index<T>>((first_row + r) * width + c));
       }
     running.put(to);
@@ -226,7 +226,7 @@ bool masked_channel(const T* data, const int64_t* offsets, const int32_t* positi
   }
   *best.value = largest;
   if (best.index) *best.index = where;
-  return sum - sum == 0;
+  return sum == sum;
 }
 
 template <class T>
