@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Annotated
 
 import typer
@@ -19,9 +20,20 @@ app = typer.Typer(
 
 @app.callback(invoke_without_command=True)
 def _start(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    _log_to_stderr()
     if version:
         typer.echo(f"mirror-sfm {__version__}")
         raise typer.Exit()
+
+
+def _log_to_stderr() -> None:
+    """What the library has to say, a line each: which weights, what was left out."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("mirror-sfm: %(message)s"))
+    logger = logging.getLogger("mirror_sfm")
+    logger.setLevel(logging.INFO)
+    logger.handlers = [handler]
+    logger.propagate = False
 
 
 def main() -> None:
