@@ -148,7 +148,7 @@ def region_max_pool(features, boxes, *, return_argmax=False):
     )
     for row, column, height, width in torch.as_tensor(boxes).tolist():
         inside = slice(row, row + height), slice(column, column + width)
-        best, where = _first_maximum(maps[(..., *inside)].flatten(2))
+        best, where = _first_maximum(maps[:, :, inside[0], inside[1]].flatten(2))
         pooled.append(best[:, None])
         argmax.append(row_major[inside].flatten()[where][:, None])
     return _pooled(features, torch.cat(pooled, 1), torch.cat(argmax, 1), return_argmax)
