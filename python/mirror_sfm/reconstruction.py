@@ -21,7 +21,7 @@ from mirror_sfm.exports import complete_file
 from mirror_sfm.folder import find_photos
 from mirror_sfm.matching import MatchOptions, match
 from mirror_sfm.pairs import PairOptions, find_pairs
-from mirror_sfm.photos import Photo, Skipped, shown
+from mirror_sfm.photos import Photo, Skipped, UnusablePhoto, read_file, shown
 from mirror_sfm.sources import ColmapDatabase
 from mirror_sfm.stages import Stages
 from mirror_sfm.threads import parallel, processors
@@ -159,8 +159,9 @@ class _Run:
         """SIFT of every photo into the database, after what changed since the last run is out of the way."""
         from mirror_sfm.colmap.extraction import extract
 
-        named = [photo for photo in photos if _speakable(photo.name)]
-        files = dict(zip((p.name for p in named), parallel(_digest_of_file, named, self.threads), strict=True))
+        read = list(parallel(_digest_or_reason, photos, self.threads))
+        files = {photo.name: found for photo, found in zip(photos, read, strict=True) if isinstance(found, str)}
+        lost = [found for found in read if isinstance(found, Skipped)]
         kind = digest("features", 1, *dataclasses.astuple(self.cameras))
         before = self.stages.result("photos", kind)
         grown = before is not None and before.items() <= files.items()
@@ -174,7 +175,6 @@ class _Run:
 
         key = digest(kind, *(part for item in sorted(files.items()) for part in item))
         unread = self.stages.run("features", key, work, still_there=self.database.exists())
-        lost = [Skipped(p.name, "its name is not UTF-8; rename it") for p in photos if p.name not in files]
         return key, sorted((*lost, *(Skipped(*item) for item in unread)), key=lambda photo: photo.name)
 
     def pairs(self, features: str, photos: int) -> tuple[str, list[tuple[str, str]]]:
@@ -308,19 +308,14 @@ def summary_text(report: ReconstructionReport, options: ReconstructOptions) -> s
     return json.dumps(summary, indent=2, ensure_ascii=False) + "\n"
 
 
-def _speakable(name: str) -> bool:
-    return not any("\ud800" <= character <= "\udfff" for character in name)
-
-
-def _digest_of_file(photo: Photo) -> str:
+def _digest_or_reason(photo: Photo) -> str | Skipped:
+    """What the file holds, as a digest, or why it cannot be read: COLMAP would wait for a pipe for ever."""
+    if any("\ud800" <= character <= "\udfff" for character in photo.name):
+        return Skipped(photo.name, "its name is not UTF-8; rename it")
     try:
-        whole = hashlib.sha256()
-        with open(photo.path, "rb") as file:
-            while part := file.read(1 << 20):
-                whole.update(part)
-        return whole.hexdigest()
-    except OSError as error:
-        return f"unreadable: {error.strerror}"  # COLMAP will not read it either
+        return hashlib.sha256(read_file(photo.path)).hexdigest()
+    except UnusablePhoto as reason:
+        return Skipped(photo.name, str(reason))
 
 
 def _remove_database(path: Path) -> None:

@@ -8,6 +8,7 @@ by itself, so a run that stops between two of them can be continued.
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -223,6 +224,7 @@ def _examine(file: Path) -> None:
     one process to one file would undo each other's locks."""
     with reading.opened(file) as database:
         (version,) = database.execute("PRAGMA user_version").fetchone()
+        _check_rows(file, database)
     ours = library.version()
     if version > ours:
         raise MirrorError(
@@ -231,6 +233,29 @@ def _examine(file: Path) -> None:
         )
     if not os.access(file, os.W_OK) or not os.access(file.parent, os.W_OK):
         raise MirrorError(f"cannot write to {shown(str(file))}: the file or its folder is read-only; work on a copy")
+
+
+def _check_rows(file: Path, database: sqlite3.Connection) -> None:
+    """pycolmap believes what the tables say about their blobs, and names to be UTF-8."""
+    cameras = {number for (number,) in database.execute("SELECT camera_id FROM cameras")}
+    names: dict[int, str] = {}
+    for number, name, camera in database.execute("SELECT image_id, name, camera_id FROM images"):
+        if not isinstance(name, str) or not name:
+            raise MirrorError(f"{shown(str(file))}: photo {number} has no name")
+        names[number], what = name, f"{shown(str(file))}: photo {shown(name)}"
+        if any("\ud800" <= character <= "\udfff" for character in name):
+            raise MirrorError(f"{what}: its name is not UTF-8, which COLMAP cannot read; rename it and its file")
+        if camera not in cameras:
+            raise MirrorError(f"{what} has no camera: the database is damaged")
+    for table, size in (("keypoints", 4), ("descriptors", 1)):
+        query = f"SELECT image_id, rows, cols, ifnull(length(data), 0), typeof(data) FROM {table}"
+        for number, rows, columns, length, kind in database.execute(query):
+            whole = isinstance(rows, int) and isinstance(columns, int) and kind in ("blob", "null")
+            if not whole or rows < 0 or columns < 0 or rows * columns * size != length:
+                raise MirrorError(
+                    f"{shown(str(file))}: photo {shown(names.get(number, str(number)))}: {length} bytes for {rows} x "
+                    f"{columns} {table}: the database is damaged"
+                )
 
 
 def _dotted(version: int) -> str:
