@@ -11,7 +11,7 @@ tools := "setuptools>=77" "cmake>=3.24,<5" ninja "nanobind>=2.4"
 linters := ruff==0.17.6 mypy==2.4.1 clang-format==23.1.5
 sources := setup.py pyproject.toml CMakeLists.txt $(shell find csrc -type f)
 
-.PHONY: pairs test bench cuda lint clean
+.PHONY: pairs test bench compare cuda lint clean
 pairs: $(venv)/.core
 ifdef IMAGES
 	$(bin)/mirror-sfm pairs "$(IMAGES)" -o "$(OUT)" --per-image $(PER_IMAGE)
@@ -26,6 +26,13 @@ test: $(venv)/.test
 
 bench: $(venv)/.bench
 	$(bin)/python bench/run.py
+
+# The same photos and budgets for us and for what else people use; an hour. Needs the labelled scenes (MIRROR_DATA).
+data := $(or $(MIRROR_DATA),../shared/data)
+compare: $(venv)/.bench
+	test -f $(OUT)/bench_compare/tree.bin || $(bin)/python bench/vocabulary.py $(OUT)/bench_compare/tree.bin --work $(OUT)/bench_compare
+	$(bin)/python bench/compare.py --tree $(OUT)/bench_compare/tree.bin --work $(OUT)/bench_compare \
+		--weights $(data)/weights/mobilenet_v2_imagenet.safetensors
 
 # Compiles the CUDA library whether or not a GPU is there; fails without nvcc or when a kernel spills registers.
 cuda: $(venv)/.test

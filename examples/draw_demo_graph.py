@@ -1,4 +1,4 @@
-"""Draws what mirror-sfm finds in the rendered scene: docs/demo_graph.jpg, three photos and the view graph of all 24.
+"""Draws what mirror-sfm finds in the rendered scene: three photos and the view graph of all 24.
 
 python examples/draw_demo_graph.py OUT.jpg
 """
