@@ -78,11 +78,11 @@ class PhotoFolder:
 
 
 @dataclass(frozen=True)
-class ColmapDatabase:
-    """Photos with the features of a COLMAP database; no photo is decoded.
+class _FeatureFile:
+    """Photos whose features another program has found; no photo is decoded.
 
     Attributes:
-        path: the database. It is only read.
+        path: the file with the features. It is only read.
         images: folder of the photos, for what else they know (positions, thumbnails); none: nothing is known of them.
         cache: folder that keeps what a network saw in them from run to run.
     """
@@ -91,39 +91,34 @@ class ColmapDatabase:
     images: str | os.PathLike[str] | None = None
     cache: str | os.PathLike[str] | None = None
 
+    def _features(self, count: int) -> Reading:
+        raise NotImplementedError
+
     def files(self) -> dict[str, Path]:
         """See `Source`."""
         return self.read(2, 1).paths
 
     def read(self, count: int, threads: int, progress: bool = False) -> Reading:
         """See `Source`."""
+        return _with_files(self._features(count), self.images)
+
+
+class ColmapDatabase(_FeatureFile):
+    """Photos with the features of a COLMAP database. Its `path`, `images` and `cache` are those of `_FeatureFile`."""
+
+    def _features(self, count: int) -> Reading:
         from mirror_sfm.colmap.database import read_features as read_database
 
-        return _with_files(read_database(self.path, count), self.images)
+        return read_database(self.path, count)
 
 
-@dataclass(frozen=True)
-class HlocFeatures:
-    """Photos with the local features of an hloc file; no photo is decoded.
+class HlocFeatures(_FeatureFile):
+    """Photos with the local features of hloc's features.h5. Its `path`, `images` and `cache` are those of `_FeatureFile`."""
 
-    Attributes:
-        path: features.h5.
-        images, cache: as in `ColmapDatabase`.
-    """
-
-    path: str | os.PathLike[str]
-    images: str | os.PathLike[str] | None = None
-    cache: str | os.PathLike[str] | None = None
-
-    def files(self) -> dict[str, Path]:
-        """See `Source`."""
-        return self.read(2, 1).paths
-
-    def read(self, count: int, threads: int, progress: bool = False) -> Reading:
-        """See `Source`."""
+    def _features(self, count: int) -> Reading:
         from mirror_sfm.hloc import read_features as read_h5
 
-        return _with_files(read_h5(self.path, count), self.images)
+        return read_h5(self.path, count)
 
 
 def _with_files(reading: Reading, images: str | os.PathLike[str] | None) -> Reading:
