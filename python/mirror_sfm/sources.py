@@ -104,7 +104,7 @@ class _FeatureFile:
 
 
 class ColmapDatabase(_FeatureFile):
-    """Photos with the features of a COLMAP database. Its `path`, `images` and `cache` are those of `_FeatureFile`."""
+    """Photos with the features of a COLMAP database: `path`, `images` and `cache` as in `_FeatureFile`."""
 
     def _features(self, count: int) -> Reading:
         from mirror_sfm.colmap.database import read_features as read_database
@@ -113,7 +113,7 @@ class ColmapDatabase(_FeatureFile):
 
 
 class HlocFeatures(_FeatureFile):
-    """Photos with the local features of hloc's features.h5. Its `path`, `images` and `cache` are those of `_FeatureFile`."""
+    """Photos with the local features of hloc's features.h5: `path`, `images` and `cache` as in `_FeatureFile`."""
 
     def _features(self, count: int) -> Reading:
         from mirror_sfm.hloc import read_features as read_h5
