@@ -193,4 +193,5 @@ def test_positions_of_the_photos_are_heard(strip: Path, found: ViewGraph, tmp_pa
     assert set(heard.witnesses) == {"gps"} and not found.witnesses
     np.testing.assert_array_equal(heard.scores, found.scores * heard.witnesses["gps"])
     assert heard.pairs[:7] == found.pairs[:7]
-    assert not find_pairs(strip, dataclasses.replace(SMALL, gps=table, priors=())).witnesses
+    with pytest.raises(UsageError, match="is not among those to hear"):
+        dataclasses.replace(SMALL, gps=table, priors=())

@@ -156,7 +156,7 @@ def test_bad_tables_in_one_line(tmp_path: Path, text: str, message: str) -> None
 
 
 def test_a_table_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no such file"):
+    with pytest.raises(UsageError, match="No such file"):
         read_circumstances(["a.jpg"], {}, tmp_path / "gps.csv")
 
 

@@ -25,7 +25,7 @@ from mirror_sfm.features import Reading, featureless
 from mirror_sfm.graph import select
 from mirror_sfm.network import NetworkOptions, network_candidates, network_witness
 from mirror_sfm.photos import Skipped
-from mirror_sfm.priors import PRIORS, distances, prior_factor, read_circumstances
+from mirror_sfm.priors import PRIORS, Circumstances, distances, prior_factor, read_circumstances
 from mirror_sfm.sources import Source, as_source
 from mirror_sfm.threads import processors
 from mirror_sfm.view_graph import ScoredPairs, ViewGraph
@@ -101,6 +101,10 @@ class PairOptions:
             raise UsageError("a network alone gives no probabilities: leave out min_prob and recall")
         if (self.tower is None) != (self.weights is None):
             raise UsageError("a tower needs weights and weights need a tower: give both")
+        if self.gps is not None and self.priors is not None and "gps" not in self.priors:
+            raise UsageError("a table of positions (gps) is given, but the prior gps is not among those to hear")
+        if self.evidence == "network" and (self.priors or self.gps is not None):
+            raise UsageError("a network alone hears no priors: leave out prior and gps, or take both kinds of evidence")
         for prior in self.priors or ():
             if prior not in PRIORS:
                 raise UsageError(f"prior must be one of {', '.join(PRIORS)}, got {prior}")
@@ -140,6 +144,8 @@ def _score_by_features(source: Source, options: PairOptions, threads: int) -> Sc
         reading = _with_safe_names(source.read(options.features, threads, options.progress), options)
         features = reading.features
     clock.split("features", "decode", reading.decode_seconds, reading.sift_seconds)
+    with clock.stage("priors"):  # read first: a table that is no use should not cost the work in between
+        where = _circumstances(features.names, reading.paths, options)
     with clock.stage("coarse"):
         candidates = score_coarsely(features, options.coarse_features, threads)
     with clock.stage("verify"):
@@ -155,7 +161,7 @@ def _score_by_features(source: Source, options: PairOptions, threads: int) -> Sc
                 _cache(source),
             )  # fmt: skip
     with clock.stage("priors"):
-        witnesses |= _priors(features.names, reading.paths, candidates, evidence, options)
+        witnesses |= _priors(where, candidates, evidence, options)
     for factor in witnesses.values():
         scores, chance = scores * factor, heard(chance, factor)
     return ScoredPairs(
@@ -214,14 +220,22 @@ def _cache(source: Source) -> Cache | None:
     return None if source.cache is None else Cache(source.cache)
 
 
+def _circumstances(names: Sequence[str], paths: Mapping[str, Path], options: PairOptions) -> Circumstances | None:
+    """Where and when photos were taken; None where no prior asks for it."""
+    return read_circumstances(names, paths, options.gps) if _wanted_priors(options) else None
+
+
+def _wanted_priors(options: PairOptions) -> tuple[str, ...]:
+    return ("gps",) if options.priors is None else options.priors
+
+
 def _priors(
-    names: Sequence[str], paths: Mapping[str, Path], candidates: Candidates, evidence: Evidence, options: PairOptions
+    where: Circumstances | None, candidates: Candidates, evidence: Evidence, options: PairOptions
 ) -> dict[str, NDArray[np.float32]]:
     """What each prior that knows something multiplies the scores by."""
-    wanted = ("gps",) if options.priors is None else options.priors
-    if not wanted:
+    if where is None:
         return {}
-    where = read_circumstances(names, paths, options.gps)
+    wanted = _wanted_priors(options)
     apart = {prior: distances(where, prior, candidates) for prior in PRIORS if prior in wanted}
     return {prior: prior_factor(candidates, evidence, far) for prior, far in apart.items() if np.isfinite(far).any()}
 
@@ -253,7 +267,7 @@ class _Clock:
     def stage(self, name: str) -> Iterator[None]:
         started = time.perf_counter()
         yield
-        self.seconds[name] = time.perf_counter() - started
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started
 
     def split(self, stage: str, part: str, part_seconds: float, rest_seconds: float) -> None:
         """Takes `part` out of a stage whose work ran interleaved, in proportion to the threads' seconds."""

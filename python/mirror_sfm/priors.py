@@ -233,8 +233,8 @@ def _read_table(path: Path, names: Sequence[str]) -> tuple[NDArray[np.float64], 
                     strangers += 1
                     continue
                 values[place[row[name_at]]] = _pair_of_numbers(where, row[first], row[second], geographic)
-    except FileNotFoundError:
-        raise UsageError(f"no such file: {shown(str(path))}") from None
+    except OSError as error:
+        raise UsageError(f"cannot read the table of positions {shown(str(path))}: {error.strerror}") from error
     except (csv.Error, UnicodeDecodeError) as error:
         raise MirrorError(f"{shown(str(path))} is not a table of comma-separated values in UTF-8: {error}") from error
     known = int(np.isfinite(values[:, 0]).sum())

@@ -184,7 +184,7 @@ class _Run:
         )
         without = dataclasses.asdict(options) | {"threads": None, "progress": None}
         files = [Path(file) for file in (options.gps, options.weights) if file is not None and Path(file).is_file()]
-        read = [_digest_of_file(Photo(file.name, file)) for file in files]
+        read = [digest(file.read_bytes()) for file in files]
         key = digest(features, __version__, *(f"{name}={value}" for name, value in sorted(without.items())), *read)
 
         def work() -> list[list[str]]:

@@ -75,7 +75,12 @@ def pair_options(**values: Any) -> PairOptions:
     from mirror_sfm.pairs import PairOptions
 
     given = {name: value for name, value in values.items() if value is not None}
-    return PairOptions(progress=sys.stderr.isatty(), **given)
+    return PairOptions(progress=somebody_watches(), **given)
+
+
+def somebody_watches() -> bool:
+    """Whether stderr is a terminal; a job without a terminal may have no stderr at all."""
+    return sys.stderr is not None and sys.stderr.isatty()
 
 
 def choose_source(
@@ -117,7 +122,7 @@ def make_folder(folder: Path) -> None:
     except OSError as error:
         raise UsageError(f"cannot make the folder {shown(folder)}: {error.strerror}") from error
     if not os.access(folder, os.W_OK):
-        raise UsageError(f"cannot write into the folder {shown(folder)}")
+        raise UsageError(f"cannot write into the folder {shown(folder)}: it is read-only; choose another")
 
 
 def tell_isolated(graph: ViewGraph) -> None:
@@ -152,7 +157,8 @@ def errors_in_one_line() -> Iterator[None]:
         typer.echo(f"mirror-sfm: {error}", err=True)
         raise typer.Exit(error.exit_code) from None
     except OSError as error:
-        typer.echo(f"mirror-sfm: {error.strerror}: {shown(error.filename or '')}", err=True)
+        what = f"{shown(error.filename)}: " if error.filename else ""
+        typer.echo(f"mirror-sfm: {what}{error.strerror or error}", err=True)
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
         typer.echo("mirror-sfm: interrupted; no partial file was left", err=True)

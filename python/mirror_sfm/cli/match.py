@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mirror_sfm.cli.app import app
-from mirror_sfm.cli.common import Threads, errors_in_one_line, shown
+from mirror_sfm.cli.common import Threads, errors_in_one_line, shown, somebody_watches
 
 if TYPE_CHECKING:
     from mirror_sfm.matching import MatchReport
@@ -41,7 +40,7 @@ def match(
         from mirror_sfm.matching import match as match_pairs
 
         options = MatchOptions(
-            max_ratio=max_ratio, verify=verify, overwrite=overwrite, threads=threads, progress=sys.stderr.isatty()
+            max_ratio=max_ratio, verify=verify, overwrite=overwrite, threads=threads, progress=somebody_watches()
         )
         report = match_pairs(database, pairs, options)
         tell_problems(report)

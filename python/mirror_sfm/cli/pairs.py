@@ -146,43 +146,47 @@ def pairs(
         tell_skipped(graph.skipped)
         tell_isolated(graph)
         if not dry_run:
-            write_results(out, graph, options, formats, scores, References(database, hloc_features, sfm, sfm_data))
+            references = References(database, hloc_features, sfm, sfm_data)
+            write_results(out, graph, options, formats, scores, references, report and bool(graph.names))
         if not graph.names:
             where = shown(database or hloc_features or images or "")
-            raise MirrorError(f"no usable photo in {where}: {_what_was_found(graph.photos)}")
+            raise MirrorError(f"no usable photo in {where}: {_what_was_found(graph.photos, database or hloc_features)}")
         if dry_run:
             typer.echo(forecast(graph, options, as_json))
             return
-        if report:
-            from mirror_sfm.report import write_report
-
-            write_report(out / "report.html", graph, options, options.progress)
         target = out / ("pairs.txt" if "pairs" in formats else "")
-        line = f"{headline(graph)} -> {shown(target)} ({sum(graph.seconds.values()):.1f} s)"
+        line = f"{headline(graph, options)} -> {shown(target)} ({sum(graph.seconds.values()):.1f} s)"
         typer.echo((out / "summary.json").read_text("utf-8") if as_json else line, nl=not as_json)
 
 
-def headline(graph: ViewGraph) -> str:
+def headline(graph: ViewGraph, options: PairOptions) -> str:
     """The result on one line."""
-    parts = len(set(graph.components.tolist()))
+    from mirror_sfm.exports import beyond_budget
+
+    parts, bridges = len(set(graph.components.tolist())), len(beyond_budget(graph, options))
     split = f" in {parts} unconnected parts" if parts > 1 else ""
-    return f"{len(graph.names)} of {graph.photos} photos, {len(graph.chosen)} pairs{split}"
+    more = f" ({bridges} beyond the budget: they alone connect their photos)" if bridges else ""
+    pairs = "1 pair" if len(graph.chosen) == 1 else f"{len(graph.chosen)} pairs"
+    return f"{len(graph.names)} of {graph.photos} photos, {pairs}{more}{split}"
 
 
 def forecast(graph: ViewGraph, options: PairOptions, as_json: bool) -> str:
     """How many pairs, how good, and how long matching them would take here."""
     import json
 
-    from mirror_sfm.budget import expected_recall, seconds_per_pair
+    from mirror_sfm.budget import by_criterion, expected_recall, seconds_per_pair
     from mirror_sfm.threads import processors
 
     threads = options.threads or processors()
     seconds = seconds_per_pair(MATCHED_FEATURES, threads) * len(graph.chosen)
     share = expected_recall(graph.probabilities, graph.chosen)
+    limits = options.limits(len(graph.names))
+    alone = by_criterion(len(graph.names), graph.probabilities, options.per_image, options.budget, limits)
     if as_json:
         told = {
             "photos": len(graph.names),
             "pairs": len(graph.chosen),
+            "pairs_by_limit": alone,
             "all_pairs": len(graph.names) * (len(graph.names) - 1) // 2,
             "expected_recall": None if share != share else round(share, 4),
             "components": len(set(graph.components.tolist())),
@@ -193,7 +197,12 @@ def forecast(graph: ViewGraph, options: PairOptions, as_json: bool) -> str:
         return json.dumps(told, indent=2)
     recall = "" if share != share else f", with {share:.1%} of those that match, as far as can be told"
     work = f"{MATCHED_FEATURES} features a photo, {threads} threads, geometry aside"
-    return f"{headline(graph)}{recall}\nmatching them takes about {seconds:.0f} s here: {work}"
+    each = ", ".join(f"{name.replace('_', '-')} {count}" for name, count in alone.items())
+    return (
+        f"{headline(graph, options)}{recall}\n"
+        f"each limit alone would allow: {each}\n"
+        f"matching them takes about {seconds:.2g} s here: {work}"
+    )
 
 
 def known_formats(names: list[str], alone: bool) -> tuple[str, ...]:
@@ -208,9 +217,11 @@ def known_formats(names: list[str], alone: bool) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def _what_was_found(photos: int) -> str:
+def _what_was_found(photos: int, file: Path | None) -> str:
     from mirror_sfm.photos import PHOTO_SUFFIXES
 
     if photos:
         return f"{photos} found, all skipped"
+    if file is not None:
+        return "it lists none; extract features first"
     return f"no file there or below ends in {' '.join(sorted(PHOTO_SUFFIXES))}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
 
@@ -26,6 +25,7 @@ from mirror_sfm.cli.common import (
     make_folder,
     pair_options,
     shown,
+    somebody_watches,
     tell_skipped,
 )
 from mirror_sfm.errors import MirrorError, UsageError
@@ -110,7 +110,7 @@ def reconstruct(
             exclude=tuple(exclude or ()),
             list_file=list_file,
             threads=threads,
-            progress=sys.stderr.isatty(),
+            progress=somebody_watches(),
         )
         report = reconstruct_photos(photos, out, options)
         tell_skipped(report.skipped)

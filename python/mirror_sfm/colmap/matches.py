@@ -1,8 +1,8 @@
 """Matches and their geometry in a COLMAP database: what is there, and writing what was found.
 
 Everything goes through pycolmap, which knows the layout of its own version. Its transactions are not used: they are
-committed even when their block fails, and the process is aborted when the commit does (disk full). Every row is complete
-by itself, so a run that stops between two of them can be continued.
+committed even when their block fails, and the process is aborted when the commit does (disk full). Every row is
+complete by itself, so a run that stops between two of them can be continued.
 """
 
 from __future__ import annotations

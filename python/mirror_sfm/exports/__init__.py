@@ -18,7 +18,7 @@ import numpy as np
 from mirror_sfm.errors import MirrorError, UsageError
 from mirror_sfm.exports.files import all_or_none, complete_file
 from mirror_sfm.exports.names import ANY_NAME, unsafe_name
-from mirror_sfm.exports.records import jsonl_text, score_arrays, summary_text
+from mirror_sfm.exports.records import beyond_budget, jsonl_text, score_arrays, summary_text
 from mirror_sfm.exports.tables import (
     alicevision_text,
     alicevision_views,
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "References",
+    "beyond_budget",
     "carries_any_name",
     "complete_file",
     "formats",
@@ -96,8 +97,10 @@ def write_results(
     formats: Sequence[str] = ("pairs",),
     scores: bool = True,
     references: References | None = None,
+    report: bool = False,
 ) -> None:
-    """Writes the chosen pairs in some formats, summary.json and, with `scores`, scores.npz: all of them or none.
+    """Writes the chosen pairs in some formats, summary.json and, with `scores`, scores.npz, with `report`, report.html:
+    all of them or none.
 
     What an earlier run wrote in other formats is removed, because it would not belong to the pairs beside it; but not
     databases and features, which may have been worked on since.
@@ -126,6 +129,10 @@ def write_results(
         if scores:
             with open(listed("scores.npz"), "wb") as file:
                 np.savez(file, **score_arrays(graph))
+        if report:
+            from mirror_sfm.report import write_report
+
+            write_report(listed("report.html"), graph, options, options.progress)
         place("summary.json").write_bytes(summary_text(graph, options, [*written, "summary.json"]).encode())
     for name in outdated - set(written):
         (folder / name).unlink(missing_ok=True)
@@ -134,7 +141,7 @@ def write_results(
 def _small_files_of_earlier_run(folder: Path) -> set[str]:
     try:
         listed = json.loads((folder / "summary.json").read_bytes())["files"]
-        return {name for name in (*_TEXTS, "scores.npz") if name in listed}
+        return {name for name in (*_TEXTS, "scores.npz", "report.html") if name in listed}
     except (OSError, ValueError, TypeError, KeyError, RecursionError):  # no earlier run, or not one of ours
         return set()
 
@@ -228,4 +235,4 @@ _TEXTS = (
     "openmvg-pairs.txt",
     "openmvg-views.txt",
 )
-_FILES = (*_TEXTS, "scores.npz", "summary.json", "colmap.db", "hloc-features.h5", "hloc-matches.h5")
+_FILES = (*_TEXTS, "scores.npz", "report.html", "summary.json", "colmap.db", "hloc-features.h5", "hloc-matches.h5")

@@ -16,12 +16,18 @@ _COMPANIONS = ("", "-wal", "-shm", "-journal")  # SQLite keeps files beside a da
 
 @contextmanager
 def complete_file(path: Path) -> Iterator[BinaryIO]:
-    """A file that appears under its name when the block ends well, and not at all otherwise."""
+    """A file that appears under its name when the block ends well, and not at all otherwise.
+
+    Raises:
+        MirrorError: it cannot be written: disk full, folder read-only.
+    """
     partial = _partial(path)
     try:
         with open(partial, "wb") as file:
             yield file
         os.replace(partial, path)
+    except OSError as error:
+        raise MirrorError(f"cannot write {shown(str(path))}: {error.strerror or error}") from error
     finally:
         partial.unlink(missing_ok=True)
 
@@ -48,6 +54,8 @@ def all_or_none(folder: Path) -> Iterator[Callable[[str], Path]]:
             _on_disk(partial)
         for name, partial in places.items():
             os.replace(partial, folder / name)
+    except MirrorError as error:
+        raise type(error)(_by_their_names(str(error), places)) from error
     except OSError as error:
         reason = error.strerror or " ".join(str(error).split())
         raise MirrorError(f"cannot write into {shown(str(folder))}: {reason}; what was there is unchanged") from error
@@ -55,6 +63,13 @@ def all_or_none(folder: Path) -> Iterator[Callable[[str], Path]]:
         for partial in places.values():
             for companion in _COMPANIONS:
                 Path(f"{partial}{companion}").unlink(missing_ok=True)
+
+
+def _by_their_names(message: str, places: dict[str, Path]) -> str:
+    """A message without the names that files have while they are written."""
+    for name, partial in places.items():
+        message = message.replace(partial.name, name)
+    return message
 
 
 def _partial(path: Path) -> Path:

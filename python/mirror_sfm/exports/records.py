@@ -97,6 +97,7 @@ def summary_text(graph: ViewGraph, options: PairOptions, files: Sequence[str] = 
         "skipped": [{"name": shown(photo.name), "reason": photo.reason} for photo in graph.skipped],
         "pairs": len(graph.chosen),
         "pairs_by_reason": dict(zip(REASONS, reasons, strict=True)),
+        "bridges_beyond_budget": [[shown(name) for name in pair] for pair in beyond_budget(graph, options)],
         "pairs_scored": len(graph.candidates),
         "pairs_verified": len(graph.evidence.pairs),
         "expected_matchable": _rounded(graph.probabilities[graph.chosen].sum(dtype=np.float64)),
@@ -117,6 +118,11 @@ def summary_text(graph: ViewGraph, options: PairOptions, files: Sequence[str] = 
         "seconds": {stage: round(seconds, 4) for stage, seconds in graph.seconds.items()},
     }
     return json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def beyond_budget(graph: ViewGraph, options: PairOptions) -> list[tuple[str, str]]:
+    """The pairs that the budget had no room for, handed out because nothing else connects their photos."""
+    return graph.pairs[options.limits(len(graph.names)).pairs :]
 
 
 def _options(options: PairOptions) -> dict[str, Any]:
