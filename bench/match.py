@@ -40,7 +40,11 @@ def our_match(database: Path, pairs: list[Pair]) -> None:
     match(database, pairs, MatchOptions(verify=False, threads=1))
 
 
-CONTENDERS = {"mirror": our_match, "COLMAP, default index": colmap_match}
+def our_exact_match(database: Path, pairs: list[Pair]) -> None:
+    match(database, pairs, MatchOptions(exact=True, verify=False, threads=1))
+
+
+CONTENDERS = {"mirror": our_match, "mirror, exact": our_exact_match, "COLMAP, default index": colmap_match}
 
 
 def measured(database: Path, count: int | None, rounds: int) -> dict[str, Any]:
@@ -53,6 +57,7 @@ def measured(database: Path, count: int | None, rounds: int) -> dict[str, Any]:
     pairs = pairs if count is None else [pairs[n] for n in np.linspace(0, len(pairs) - 1, count).astype(int)]
     times: dict[str, list[float]] = {name: [] for name in CONTENDERS}
     inliers: dict[str, np.ndarray] = {}
+    matches: dict[str, int] = {}
     with tempfile.TemporaryDirectory() as folder:
         for turn in range(rounds):
             for name, run in list(CONTENDERS.items())[:: -1 if turn % 2 else 1]:
@@ -61,6 +66,7 @@ def measured(database: Path, count: int | None, rounds: int) -> dict[str, Any]:
                 run(copy, pairs)
                 times[name].append(time.process_time() - started)
                 if turn == 0:
+                    matches[name] = matched(copy)
                     inliers[name] = verified(copy, [(ids[a], ids[b]) for a, b in pairs])
     theirs = inliers["COLMAP, default index"]
     return {
@@ -73,6 +79,7 @@ def measured(database: Path, count: int | None, rounds: int) -> dict[str, Any]:
             name: {
                 "ms_per_pair": round(1000 * min(seconds) / len(pairs), 2),
                 "ms_of_rounds": [round(1000 * s / len(pairs), 2) for s in seconds],
+                "matches": matches[name],
                 "inliers": int(inliers[name].sum()),
                 "verified_pairs": int((inliers[name] > 0).sum()),
                 "pairs_with_fewer_inliers_than_colmap": int((inliers[name] < theirs).sum()),
@@ -80,6 +87,12 @@ def measured(database: Path, count: int | None, rounds: int) -> dict[str, Any]:
             for name, seconds in times.items()
         },
     }
+
+
+def matched(database: Path) -> int:
+    """How many matches it holds."""
+    with pycolmap.Database.open(database) as opened:
+        return int(opened.num_matches())
 
 
 def verified(database: Path, pairs: list[tuple[int, int]]) -> np.ndarray:

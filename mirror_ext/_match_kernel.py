@@ -58,6 +58,7 @@ def mutual_matches(
     pairs: Tensor,
     depth: int | None = None,
     max_ratio: float = 0.9,
+    exact: bool = True,
 ) -> Matches:
     """Gives the matches that `match_kernel` sums over.
 
@@ -65,6 +66,11 @@ def mutual_matches(
         descriptors, sizes, other, other_sizes, depth: as in `match_kernel`.
         pairs: [P, 2] int64, (index into descriptors, index into other or again descriptors).
         max_ratio: keeps the matches whose smaller ratio is below it; above 1 keeps all.
+        exact: False matches pairs of photos that both have 1,024 features or more in two passes, in little more than
+            half of the time (docs/late_interaction.md, 3). A feature is compared only with those that descriptors of
+            half the length rank among the four closest, seen from it or from them. So a match is missed that they rank
+            fifth or worse from both sides, and where the second best is missed the ratio is too small: use a smaller
+            max_ratio. The same bits on every processor; not on CUDA.
 
     Returns:
         matches [M, 2] int32 (feature of the first photo, feature of the second; rising in the first within a pair),
@@ -79,7 +85,7 @@ def mutual_matches(
     )
     return Matches(
         *torch.ops.mirror.mutual_matches(
-            descriptors, sizes, other, other_sizes, pairs, _depth("mutual_matches", depth), max_ratio
+            descriptors, sizes, other, other_sizes, pairs, _depth("mutual_matches", depth), max_ratio, exact
         )
     )
 
@@ -101,7 +107,7 @@ def _(descriptors, sizes, other, other_sizes, pairs, depth):
 
 
 @torch.library.register_fake("mirror::mutual_matches")
-def _(descriptors, sizes, other, other_sizes, pairs, depth, max_ratio):
+def _(descriptors, sizes, other, other_sizes, pairs, depth, max_ratio, exact=True):
     count = torch.library.get_ctx().new_dynamic_size()
     return (
         descriptors.new_empty((count, 2), dtype=torch.int32),

@@ -37,14 +37,14 @@ def match_kernel(descriptors, sizes=None, other=None, other_sizes=None, *, pairs
 
 
 def mutual_matches(
-    descriptors, sizes=None, other=None, other_sizes=None, *, pairs, depth=None, max_ratio=0.9
+    descriptors, sizes=None, other=None, other_sizes=None, *, pairs, depth=None, max_ratio=0.9, exact=True
 ) -> Matches:
     """The mutual nearest neighbours of every pair whose smaller ratio is below max_ratio."""
     a = _photos(descriptors, sizes, depth)
     b = a if other is None else _photos(other, other_sizes, depth)
     matches, ratios, offsets = [np.zeros((0, 2), np.int32)], [np.zeros((0, 2), np.float32)], [0]
     for i, j in np.asarray(pairs):
-        p, q, from_a, from_b = _mutual(a[i], b[j])
+        p, q, from_a, from_b = _mutual(a[i], b[j], exact)
         keep = np.minimum(from_a, from_b) < np.float32(max_ratio)
         matches.append(np.stack([p, q], 1)[keep].astype(np.int32))
         ratios.append(np.stack([from_a, from_b], 1)[keep])
@@ -103,17 +103,43 @@ def _photos(descriptors, sizes, depth) -> list[np.ndarray]:
     return [photo[:size][:depth] for photo, size in zip(rows, sizes, strict=True)]
 
 
-def _mutual(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def _mutual(a: np.ndarray, b: np.ndarray, exact: bool = True) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Mutual nearest neighbours of [n, 128] and [m, 128]: rows of a (rising), rows of b, ratios from a, from b."""
     if len(a) < 2 or len(b) < 2:
         return np.zeros(0, int), np.zeros(0, int), np.zeros(0, np.float32), np.zeros(0, np.float32)
-    dots = (a.astype(np.float64) @ b.T.astype(np.float64)).astype(np.int64)  # exact: below 2^21
+    dots = _products(a, b)
     squared = (a * a).sum(1)[:, None] + (b * b).sum(1)[None] - 2 * dots
+    if not exact and min(len(a), len(b)) >= 1024:
+        coarse = _products(_coarse(a), _coarse(b))
+        dots = np.where(_candidates(coarse) | _candidates(coarse.T).T, dots, -1)
     to_b, ratio_a = _nearest(dots, squared)
     to_a, ratio_b = _nearest(dots.T, squared.T)
     p = np.nonzero(to_a[to_b] == np.arange(len(a)))[0]
     q = to_b[p]
     return p, q, ratio_a[p], ratio_b[q]
+
+
+def _products(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return (a.astype(np.float64) @ b.T.astype(np.float64)).astype(np.int64)  # exact: below 2^21
+
+
+def _coarse(photo: np.ndarray) -> np.ndarray:
+    """Of the 4 x 4 cells of 8 numbers two neighbours summed, divided by the root of 2, rounded: [n, 64]."""
+    cells = photo.reshape(-1, 4, 32)
+    sums = cells[:, 0::2] + cells[:, 1::2]
+    return np.minimum((sums * 181 + 128) >> 8, 127).reshape(-1, 64)
+
+
+def _candidates(dots: np.ndarray) -> np.ndarray:
+    """Marks for every row the two largest of every 512 columns, and of all these the four largest."""
+    keys = dots * 2**15 - np.arange(dots.shape[1])  # ties by lowest index
+    nothing = np.iinfo(keys.dtype).min
+    kept = np.full_like(keys, nothing)
+    for start in range(0, dots.shape[1], 512):
+        block = keys[:, start : start + 512]
+        second = np.sort(block, 1)[:, -2:][:, :1]
+        kept[:, start : start + 512] = np.where(block >= second, block, nothing)
+    return kept >= np.sort(kept, 1)[:, -4, None]
 
 
 def _nearest(dots: np.ndarray, squared: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -104,6 +104,12 @@ def test_mutual_matches_are_the_same(features, max_ratio):
     assert_bits(*both(mirror_ext.mutual_matches, photos, pairs=none, max_ratio=max_ratio))
 
 
+def test_two_passes_are_refused():
+    photos, pairs = torch.from_numpy(inputs.descriptors(2, 8, 9)).cuda(), torch.tensor([[0, 1]]).cuda()
+    with pytest.raises(ValueError, match=r"^mutual_matches: exact: expected True for CUDA tensors, got False$"):
+        mirror_ext.mutual_matches(photos, pairs=pairs, exact=False)
+
+
 def test_match_kernel_takes_any_layout():
     photos = inputs.descriptors(4, 70, 11)
     expected = mirror_ext.match_kernel(torch.from_numpy(photos))

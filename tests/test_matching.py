@@ -326,6 +326,23 @@ def test_disk_full(database, tmp_path, room):
     assert match(database, pairs).verified == 10  # what was there is intact
 
 
+def test_two_passes_unless_exact(database, monkeypatch):
+    asked, original = [], matching.ops.mutual_matches
+    monkeypatch.setattr(
+        matching.ops, "mutual_matches", lambda *a, **options: asked.append(options["exact"]) or original(*a, **options)
+    )
+    match(database, PAIRS[:1], MatchOptions(verify=False))
+    match(database, PAIRS[:1], MatchOptions(verify=False, overwrite=True, exact=True))
+    pairs = database.with_suffix(".txt")
+    pairs.write_text("{} {}\n".format(*PAIRS[1]))
+    for more in ((), ("--overwrite", "--exact")):
+        arguments = ["mirror-sfm", "match", "--database", str(database), "--pairs", str(pairs), *more]
+        monkeypatch.setattr(sys, "argv", arguments)
+        with pytest.raises(SystemExit, match="0"):
+            main()
+    assert asked == [False, True, False, True]
+
+
 def test_command_line(tmp_path, capsys, monkeypatch):
     names = ["with space 0.jpg", "with space 1.jpg", "ü/2.jpg"]
     path = make_database(tmp_path / "a b.db", names)

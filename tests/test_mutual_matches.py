@@ -47,6 +47,63 @@ def test_same_bits_as_the_reference(photos, n, m, kind, seed, count, depth, max_
     )
 
 
+@pytest.mark.parametrize("kind", ("scene", "few", "zeros", "saturated", "uniform"))
+@pytest.mark.parametrize(("n", "m"), ((1024, 1024), (1025, 1537), (1100, 1023), (2049, 1090)))
+def test_two_passes_same_bits_as_the_reference(kind, n, m):
+    d, other = inputs.descriptors(1, n, n, kind), inputs.descriptors(1, m, m, kind)
+    other[0, ::3] = d[0, : len(other[0, ::3])] ^ 1  # so that there are matches
+    options = {"pairs": np.array([[0, 0]]), "max_ratio": 2.0, "exact": False}
+    expected = reference.mutual_matches(d, None, other, **options)
+    for level, found in inputs.every_isa(lambda: ops.mutual_matches(d, None, other, **options)).items():
+        assert_same(found, expected, level)
+    options["pairs"] = tensor(options["pairs"])
+    assert_same(mirror_ext.mutual_matches(tensor(d), None, tensor(other), **options), expected)
+
+
+def two_large_photos(n=1500):
+    """The second holds the first's features in reverse, each a little changed."""
+    noise = np.random.default_rng(0).integers(-12, 13, (n, 128))
+    first = inputs.descriptors(1, n, seed=5)[0]
+    return np.stack([first, np.clip(first[::-1] + noise, 0, 127).astype(np.uint8)])
+
+
+@pytest.mark.parametrize("level", inputs.isa_levels())
+def test_two_passes_find_almost_all(level):
+    d, pairs = two_large_photos(), np.array([[0, 1]])
+    with inputs.isa(level):
+        exact = ops.mutual_matches(d, pairs=pairs, max_ratio=0.8)
+        found = ops.mutual_matches(d, pairs=pairs, max_ratio=2.0, exact=False)
+    _, mine, true = np.intersect1d(found.matches @ [10**4, 1], exact.matches @ [10**4, 1], return_indices=True)
+    assert len(exact.matches) > 1000
+    assert len(true) > 0.98 * len(exact.matches)
+    differences = exact.ratios[true] - found.ratios[mine]  # where the second best was missed
+    assert 0 < differences.mean() < 0.05
+
+
+def test_two_passes_for_any_number_of_threads_and_either_direction():
+    large = two_large_photos()
+    d, sizes = np.concatenate([large, large]), np.array([1500, 1400, 1024, 1023], np.int32)
+    pairs = np.argwhere(np.ones((4, 4)))
+    first = ops.mutual_matches(d, sizes, pairs=pairs, max_ratio=2.0, exact=False, num_threads=1)
+    for count in inputs.THREADS:
+        assert_same(ops.mutual_matches(d, sizes, pairs=pairs, max_ratio=2.0, exact=False, num_threads=count), first)
+    place = {tuple(pair): slice(*first.offsets[n : n + 2]) for n, pair in enumerate(pairs.tolist())}
+    for (i, j), there in place.items():
+        back = place[j, i]
+        order = np.argsort(first.matches[back, 1])
+        assert np.array_equal(first.matches[there], first.matches[back][order][:, ::-1])
+        assert np.array_equal(first.ratios[there], first.ratios[back][order][:, ::-1])
+
+
+def test_small_photos_are_always_matched_exactly():
+    d, pairs = two_large_photos(), np.array([[0, 1], [1, 0], [0, 0]])
+    sizes = np.array([1500, 1023], np.int32)
+    options = {"pairs": pairs[:2], "max_ratio": 2.0}
+    assert_same(ops.mutual_matches(d, sizes, **options, exact=False), ops.mutual_matches(d, sizes, **options))
+    options = {"pairs": pairs, "max_ratio": 2.0, "depth": 1023}
+    assert_same(ops.mutual_matches(d, **options, exact=False), ops.mutual_matches(d, **options))
+
+
 def test_ties_go_to_the_lowest_index():
     """Every feature occurs three times: only the first copies match, and their second best is as good."""
     distinct = inputs.descriptors(1, 5, seed=1, kind="uniform")[0]
@@ -128,7 +185,8 @@ def test_errors_name_this_op():
 
 def test_torch_op_is_well_behaved():
     d, pairs = tensor(inputs.descriptors(3, 16)), torch.tensor([[0, 1], [1, 2], [2, 2]])
-    torch.library.opcheck(torch.ops.mirror.mutual_matches.default, (d, None, None, None, pairs, -1, 0.9))
+    for exact in (True, False):
+        torch.library.opcheck(torch.ops.mirror.mutual_matches.default, (d, None, None, None, pairs, -1, 0.9, exact))
 
 
 def test_compiles_with_dynamic_shapes():

@@ -108,6 +108,9 @@ def test_fewer_pairs_leave_no_traces_of_more(project, photos, stages_run):
 def test_another_ratio_matches_again(project, done, photos, stages_run):
     report = reconstruct(photos, project, ReconstructOptions(max_ratio=0.6, threads=1))
     assert stages_run == ["match", "mapping"] and report.matches < done[1].matches
+    stages_run.clear()
+    reconstruct(photos, project, ReconstructOptions(max_ratio=0.6, exact=True, threads=1))
+    assert stages_run == ["match", "mapping"]
 
 
 def test_changed_and_added_photos(project, done, photos, tmp_path, stages_run, monkeypatch):

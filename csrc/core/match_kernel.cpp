@@ -38,16 +38,18 @@ const MatchIsa& match_isa() {
   }
 }
 
-// One set of photos, cut at `depth`, with the norms of those that are used.
+// One set of photos, cut at `depth`, with what is derived from the descriptors of those that are used.
 class Photos {
  public:
-  Photos(const Descriptors& d, int64_t depth)
+  // `coarse`: descriptors of half the length too.
+  Photos(const Descriptors& d, int64_t depth, bool coarse = false)
       : d_(d), depth_(depth < 0 ? d.capacity : std::min(depth, d.capacity)) {
     if (d.capacity > kMaxFeatures)
       throw std::invalid_argument("match_kernel: expected at most " + std::to_string(kMaxFeatures) +
                                   " features per photo, got " + std::to_string(d.capacity));
     stride_ = (depth_ + kColumnStep - 1) / kColumnStep * kColumnStep;
     norms_ = Buffer<int32_t>(d.images * stride_);
+    if (coarse) coarse_ = Buffer<uint8_t>(d.images * depth_ * kCoarseLength);
   }
 
   int64_t count() const { return d_.images; }
@@ -58,9 +60,27 @@ class Photos {
     return static_cast<int32_t>(std::min(all, depth_));
   }
   const uint8_t* rows(int64_t photo) const { return d_.data + photo * d_.capacity * kDescriptorLength; }
+  const uint8_t* coarse(int64_t photo) const {
+    return coarse_.get() == nullptr ? nullptr : coarse_.get() + photo * depth_ * kCoarseLength;
+  }
   const int32_t* norms(int64_t photo) const { return norms_.get() + photo * stride_; }
-  MatchRows as_rows(int64_t photo) const { return {rows(photo), norms(photo), size(photo)}; }
+  MatchRows as_rows(int64_t photo) const { return {rows(photo), norms(photo), size(photo), coarse(photo)}; }
 
+  template <class Used>
+  void prepare(const Used& used, const Parallel& parallel) const {
+    constexpr int64_t kPhotos = 8;
+    run_tasks(parallel, (count() + kPhotos - 1) / kPhotos, [&] {
+      return [&](int64_t task) {
+        for (int64_t photo = task * kPhotos; photo < std::min(count(), (task + 1) * kPhotos); ++photo)
+          if (used(photo)) {
+            compute_norms(photo);
+            if (coarse_.get() != nullptr) compute_coarse(photo);
+          }
+      };
+    });
+  }
+
+ private:
   void compute_norms(int64_t photo) const {
     int32_t* const norms = norms_.get() + photo * stride_;
     const uint8_t* row = rows(photo);
@@ -74,29 +94,32 @@ class Photos {
     std::fill(norms + size, norms + stride_, 0);
   }
 
-  template <class Used>
-  void compute_norms(const Used& used, const Parallel& parallel) const {
-    constexpr int64_t kPhotos = 8;
-    run_tasks(parallel, (count() + kPhotos - 1) / kPhotos, [&] {
-      return [&](int64_t task) {
-        for (int64_t photo = task * kPhotos; photo < std::min(count(), (task + 1) * kPhotos); ++photo)
-          if (used(photo)) compute_norms(photo);
-      };
-    });
+  // Of the 4 x 4 cells of 8 numbers two neighbours are summed: (a + b) / sqrt(2), rounded, at most 127.
+  void compute_coarse(int64_t photo) const {
+    constexpr int kRow = 32, kHeight = kDescriptorLength / kRow;  // a row of cells
+    uint8_t* out = coarse_.get() + photo * depth_ * kCoarseLength;
+    const uint8_t* row = rows(photo);
+    const int32_t size = this->size(photo);
+    for (int32_t i = 0; i < size; ++i, row += kDescriptorLength)
+      for (int y = 0; y < kHeight; y += 2)
+        for (int k = 0; k < kRow; ++k) {
+          const int sum = row[y * kRow + k] + row[(y + 1) * kRow + k];
+          *out++ = static_cast<uint8_t>(std::min(127, (sum * 181 + 128) >> 8));
+        }
   }
 
- private:
   const Descriptors& d_;
   int64_t depth_;
   int64_t stride_;
   Buffer<int32_t> norms_;
+  Buffer<uint8_t> coarse_;
 };
 
 // The packed form of some photos at a time.
 class Packed {
  public:
-  Packed(const MatchIsa& isa, const Photos& photos, int64_t wanted)
-      : isa_(isa), photos_(photos), bytes_(photos.stride() * kDescriptorLength) {
+  Packed(const MatchProducts& products, const Photos& photos, int64_t wanted)
+      : products_(products), photos_(photos), bytes_(photos.stride() * products.length) {
     capacity_ = std::max<int64_t>(1, std::min(wanted, kPackedBytes / std::max<int64_t>(bytes_, 1)));
     data_ = Buffer<uint8_t>(capacity_ * bytes_);
   }
@@ -109,16 +132,18 @@ class Packed {
       return [&](int64_t slot) {
         const int64_t photo = photo_at(slot), size = photos_.size(photo);
         const int64_t padded = (size + kColumnStep - 1) / kColumnStep * kColumnStep;
-        if (size > 0) isa_.pack(photos_.rows(photo), size, padded, data_.get() + slot * bytes_);
+        const uint8_t* const rows =
+            products_.length == kCoarseLength ? photos_.coarse(photo) : photos_.rows(photo);
+        if (size > 0) products_.pack(rows, size, padded, data_.get() + slot * bytes_);
       };
     });
   }
   MatchColumns as_columns(int64_t slot, int64_t photo) const {
-    return {data_.get() + slot * bytes_, photos_.norms(photo), photos_.size(photo)};
+    return {data_.get() + slot * bytes_, photos_.norms(photo), photos_.size(photo), photos_.rows(photo)};
   }
 
  private:
-  const MatchIsa& isa_;
+  const MatchProducts& products_;
   const Photos& photos_;
   int64_t bytes_;
   int64_t capacity_;
@@ -138,7 +163,7 @@ int64_t square_side(const Photos& a, const Photos& b, const Parallel& parallel) 
 template <class Store>
 void all_pairs(const Photos& a, const Photos& b, bool self, const Store& store, const Parallel& parallel) {
   const MatchIsa& isa = match_isa();
-  const Packed packed(isa, b, b.count());
+  const Packed packed(isa.full, b, b.count());
   const int64_t side = square_side(a, b, parallel);
   for (int64_t begin = 0; begin < b.count(); begin += packed.capacity()) {
     const int64_t end = std::min(b.count(), begin + packed.capacity());
@@ -155,12 +180,11 @@ void all_pairs(const Photos& a, const Photos& b, bool self, const Store& store, 
   }
 }
 
-// A list of pairs, ordered by second photo.
+// Some pairs of a list, ordered by second photo.
 struct PairList {
   const int64_t* pairs;
   std::vector<int64_t> order;
-  PairList(const int64_t* list, int64_t count) : pairs(list), order(static_cast<size_t>(count)) {
-    std::iota(order.begin(), order.end(), int64_t{0});
+  PairList(const int64_t* list, std::vector<int64_t> chosen) : pairs(list), order(std::move(chosen)) {
     std::sort(order.begin(), order.end(), [list](int64_t x, int64_t y) {
       if (list[2 * x + 1] != list[2 * y + 1]) return list[2 * x + 1] < list[2 * y + 1];
       if (list[2 * x] != list[2 * y]) return list[2 * x] < list[2 * y];
@@ -172,21 +196,28 @@ struct PairList {
   int64_t second(int64_t at) const { return pairs[2 * order[static_cast<size_t>(at)] + 1]; }
 };
 
-// give(pair, matcher, rows, columns) for every listed pair.
+std::vector<int64_t> every(int64_t count) {
+  std::vector<int64_t> all(static_cast<size_t>(count));
+  std::iota(all.begin(), all.end(), int64_t{0});
+  return all;
+}
+
+// give(pair, matcher, rows, columns) for every listed pair; columns packed for products of `length`.
 template <class Give>
-void listed_pairs(const Photos& a, const Photos& b, const int64_t* pairs, int64_t count, const Give& give,
+void listed_pairs(const Photos& a, const Photos& b, const PairList& list, int length, const Give& give,
                   const Parallel& parallel) {
+  const int64_t count = list.count();
   std::vector<char> used_a(static_cast<size_t>(a.count())), used_b(static_cast<size_t>(b.count()));
   for (int64_t i = 0; i < count; ++i) {
-    used_a[static_cast<size_t>(pairs[2 * i])] = 1;
-    used_b[static_cast<size_t>(pairs[2 * i + 1])] = 1;
+    used_a[static_cast<size_t>(list.first(i))] = 1;
+    used_b[static_cast<size_t>(list.second(i))] = 1;
   }
-  a.compute_norms([&](int64_t photo) { return used_a[static_cast<size_t>(photo)] != 0; }, parallel);
-  b.compute_norms([&](int64_t photo) { return used_b[static_cast<size_t>(photo)] != 0; }, parallel);
+  a.prepare([&](int64_t photo) { return used_a[static_cast<size_t>(photo)] != 0; }, parallel);
+  b.prepare([&](int64_t photo) { return used_b[static_cast<size_t>(photo)] != 0; }, parallel);
 
   const MatchIsa& isa = match_isa();
-  const PairList list(pairs, count);
-  const Packed packed(isa, b, std::count(used_b.begin(), used_b.end(), 1));
+  const Packed packed(length == kCoarseLength ? isa.coarse : isa.full, b,
+                      std::count(used_b.begin(), used_b.end(), 1));
   std::vector<int64_t> photos, slot_of(static_cast<size_t>(b.count()));
   for (int64_t begin = 0, end = 0; begin < count; begin = end) {
     photos.clear();
@@ -233,15 +264,15 @@ int64_t select(const MatchList& list, int32_t count, float max_ratio, int32_t* m
 void match_kernel(const Descriptors& a, const Descriptors& b, int64_t depth, float* scores,
                   const Parallel& parallel) {
   const Photos first(a, depth), second(b, depth);
-  first.compute_norms(kEvery, parallel);
-  second.compute_norms(kEvery, parallel);
+  first.prepare(kEvery, parallel);
+  second.prepare(kEvery, parallel);
   auto store = [&](int64_t i, int64_t j, float score) { scores[i * b.images + j] = score; };
   all_pairs(first, second, false, store, parallel);
 }
 
 void match_kernel_self(const Descriptors& photos, int64_t depth, float* scores, const Parallel& parallel) {
   const Photos set(photos, depth);
-  set.compute_norms(kEvery, parallel);
+  set.prepare(kEvery, parallel);
   auto store = [&](int64_t i, int64_t j, float score) {
     scores[i * photos.images + j] = score;
     scores[j * photos.images + i] = score;
@@ -254,13 +285,13 @@ void match_kernel_pairs(const Descriptors& a, const Descriptors& b, const int64_
   auto give = [&](int64_t pair, PairMatcher& matcher, const MatchRows& rows, const MatchColumns& columns) {
     scores[pair] = matcher.score(rows, columns);
   };
-  listed_pairs(Photos(a, depth), Photos(b, depth), pairs, count, give, parallel);
+  listed_pairs(Photos(a, depth), Photos(b, depth), {pairs, every(count)}, kFullLength, give, parallel);
 }
 
 void mutual_matches(const Descriptors& a, const Descriptors& b, const int64_t* pairs, int64_t count,
-                    int64_t depth, float max_ratio, const MatchSink& sink, const Parallel& parallel) {
-  auto give = [&](int64_t pair, PairMatcher& matcher, const MatchRows& rows, const MatchColumns& columns) {
-    const int32_t found = matcher.matches(rows, columns);
+                    int64_t depth, float max_ratio, const MatchSink& sink, const Parallel& parallel,
+                    bool exact) {
+  auto hand_over = [&](int64_t pair, const PairMatcher& matcher, int32_t found) {
     // At most one match per feature: the list's own arrays are not needed twice, a little buffer per pair is
     // cheap.
     const Buffer<int32_t> matches(2 * int64_t{found} + 2);
@@ -268,7 +299,25 @@ void mutual_matches(const Descriptors& a, const Descriptors& b, const int64_t* p
     const int64_t kept = select(matcher.list(), found, max_ratio, matches.get(), ratios.get());
     sink.receive(sink.context, pair, kept, matches.get(), ratios.get());
   };
-  listed_pairs(Photos(a, depth), Photos(b, depth), pairs, count, give, parallel);
+  auto in_one = [&](int64_t pair, PairMatcher& matcher, const MatchRows& rows, const MatchColumns& columns) {
+    hand_over(pair, matcher, matcher.matches(rows, columns));
+  };
+  auto in_two = [&](int64_t pair, PairMatcher& matcher, const MatchRows& rows, const MatchColumns& columns) {
+    hand_over(pair, matcher, matcher.matches_in_two_passes(rows, columns));
+  };
+  std::vector<int64_t> one = every(count), two;
+  if (!exact) {
+    const Photos first(a, depth, true), second(b, depth, true);
+    auto large = [&](int64_t pair) {
+      return std::min(first.size(pairs[2 * pair]), second.size(pairs[2 * pair + 1])) >= kMinTwoPass;
+    };
+    const auto split =
+        std::stable_partition(one.begin(), one.end(), [&](int64_t pair) { return !large(pair); });
+    two.assign(split, one.end());
+    one.erase(split, one.end());
+    listed_pairs(first, second, {pairs, std::move(two)}, kCoarseLength, in_two, parallel);
+  }
+  listed_pairs(Photos(a, depth), Photos(b, depth), {pairs, std::move(one)}, kFullLength, in_one, parallel);
 }
 
 }  // namespace mirror

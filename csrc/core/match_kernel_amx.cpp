@@ -3,12 +3,13 @@
 // it is ranked, because the two use different parts of the processor.
 //
 //                        tile 4: components 0..63   of 16 columns
-//                        tile 5: components 64..127
+//                        tile 5: components 64..127 (not in the coarse pass, nor tiles 1 and 3)
 //   rows  0..15  tiles 0 1   ->  tile 6
 //   rows 16..31  tiles 2 3   ->  tile 7
 #include "core/amx_tile.h"
 #include "core/match_kernel_512.h"
 #include "core/match_kernel_block.h"
+#include "core/match_kernel_candidates.h"
 #include "core/match_kernel_finish.h"
 #include "core/match_kernel_pack.h"
 
@@ -28,22 +29,28 @@ struct Chunk {
   int tile;
 };
 
+template <int kLength>
 MIRROR_INLINE void load_panel(const uint8_t* rows) {
-  MIRROR_TILE_LOAD(0, rows, kDescriptorLength);
-  MIRROR_TILE_LOAD(1, rows + 64, kDescriptorLength);
-  MIRROR_TILE_LOAD(2, rows + kHalf * kDescriptorLength, kDescriptorLength);
-  MIRROR_TILE_LOAD(3, rows + kHalf * kDescriptorLength + 64, kDescriptorLength);
+  MIRROR_TILE_LOAD(0, rows, kLength);
+  MIRROR_TILE_LOAD(2, rows + kHalf * kLength, kLength);
+  if constexpr (kLength > 64) {
+    MIRROR_TILE_LOAD(1, rows + 64, kLength);
+    MIRROR_TILE_LOAD(3, rows + kHalf * kLength + 64, kLength);
+  }
 }
 
+template <int kLength>
 MIRROR_INLINE void multiply(const uint8_t* columns) {
   MIRROR_TILE_LOAD(4, columns, kQuadBytes);
-  MIRROR_TILE_LOAD(5, columns + kTileBytes / 2, kQuadBytes);
   MIRROR_TILE_ZERO(6);
   MIRROR_TILE_ZERO(7);
   MIRROR_TILE_DPBUUD(6, 0, 4);
   MIRROR_TILE_DPBUUD(7, 2, 4);
-  MIRROR_TILE_DPBUUD(6, 1, 5);
-  MIRROR_TILE_DPBUUD(7, 3, 5);
+  if constexpr (kLength > 64) {
+    MIRROR_TILE_LOAD(5, columns + kTileBytes<kLength> / 2, kQuadBytes);
+    MIRROR_TILE_DPBUUD(6, 1, 5);
+    MIRROR_TILE_DPBUUD(7, 3, 5);
+  }
 }
 
 MIRROR_INLINE void store(int32_t (*products)[kTileColumns]) {
@@ -92,16 +99,17 @@ class Ranker {
   PanelRowKeys rows_;
 };
 
+template <int kLength>
 void block(const MatchBlock& b) {
   Products products[2];
   Ranker ranker;
   int count = 0;  // chunks multiplied so far
   for (int panel = 0; panel < b.panels; ++panel) {
-    load_panel(panel == b.panels - 1 ? b.last_panel : b.rows + panel * kPanelRows * kDescriptorLength);
+    load_panel<kLength>(panel == b.panels - 1 ? b.last_panel : b.rows + panel * kPanelRows * kLength);
     for (int tile = 0; tile < b.tiles; tile += kChunkTiles, ++count) {
       const Products& before = products[(count + 1) % 2];
       MIRROR_UNROLL for (int j = 0; j < kChunkTiles; ++j) {
-        multiply(b.columns + (tile + j) * kTileBytes);
+        multiply<kLength>(b.columns + (tile + j) * kTileBytes<kLength>);
         if (count > 0) ranker.rank(before, j * 8);
         store(products[count % 2].of[j]);
       }
@@ -128,6 +136,14 @@ const MatchIsa kMatchAmxEmulated
 #else
 const MatchIsa kMatchAmx
 #endif
-    = {pack_quads<0>, block, finish_pair<int32_t>, finish_pair<int64_t>, sum_terms, begin, end};
+    = {{kFullLength, pack_quads<0, kFullLength>, block<kFullLength>},
+       {kCoarseLength, pack_quads<0, kCoarseLength>, block<kCoarseLength>},
+       finish_pair<int32_t>,
+       finish_pair<int64_t>,
+       sum_terms,
+       add_candidates,
+       compare_candidates,
+       begin,
+       end};
 
 }  // namespace mirror

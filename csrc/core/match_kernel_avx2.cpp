@@ -7,6 +7,7 @@
 #include <immintrin.h>
 
 #include "core/match_kernel_block.h"
+#include "core/match_kernel_candidates.h"
 #include "core/match_kernel_finish.h"
 #include "core/match_kernel_pack.h"
 
@@ -52,22 +53,23 @@ MIRROR_INLINE void keep_in_registers(__m256i (&x)[kRows][kVectors]) {
 }
 
 // products[i][v] = row i times eight columns.
+template <int kLength>
 MIRROR_INLINE void multiply(const uint8_t* rows, const int32_t* corrections, const uint8_t* columns,
                             __m256i (&products)[kRows][kVectors]) {
   const __m256i one = _mm256_set1_epi16(1);
   MIRROR_UNROLL for (int i = 0; i < kRows; ++i) MIRROR_UNROLL for (int v = 0; v < kVectors; ++v)
       products[i][v] = _mm256_set1_epi32(corrections[i]);
-  for (int q = 0; q < kQuads; q += 2) {
+  for (int q = 0; q < kLength / 4; q += 2) {
     __m256i row[kRows][2];
     MIRROR_UNROLL for (int i = 0; i < kRows; ++i) {
       int32_t quads[2];
-      std::memcpy(quads, rows + i * kDescriptorLength + q * 4, sizeof quads);
+      std::memcpy(quads, rows + i * kLength + q * 4, sizeof quads);
       row[i][0] = _mm256_set1_epi32(quads[0]);
       row[i][1] = _mm256_set1_epi32(quads[1]);
     }
     MIRROR_UNROLL for (int v = 0; v < kVectors; ++v) {
-      const auto* column =
-          reinterpret_cast<const __m256i*>(columns + v / 2 * kTileBytes + q * kQuadBytes + v % 2 * 32);
+      const auto* column = reinterpret_cast<const __m256i*>(columns + v / 2 * kTileBytes<kLength> +
+                                                            q * kQuadBytes + v % 2 * 32);
       MIRROR_UNROLL for (int i = 0; i < kRows; ++i) {
         const __m256i sums = _mm256_add_epi16(_mm256_maddubs_epi16(row[i][0], _mm256_load_si256(column)),
                                               _mm256_maddubs_epi16(row[i][1], _mm256_load_si256(column + 2)));
@@ -92,14 +94,16 @@ struct alignas(64) PanelRowKeys {
 };
 
 // 64 sum(a) of a panel's rows.
+template <int kLength>
 void correct(const uint8_t* rows, int32_t* corrections) {
   for (int r = 0; r < kPanelRows; ++r) {
     int32_t sum = 0;
-    for (int k = 0; k < kDescriptorLength; ++k) sum += rows[r * kDescriptorLength + k];
+    for (int k = 0; k < kLength; ++k) sum += rows[r * kLength + k];
     corrections[r] = kMinus * sum;
   }
 }
 
+template <int kLength>
 MIRROR_INLINE void panel_against_tiles(const uint8_t* rows, const int32_t* corrections,
                                        const uint8_t* columns, int tile, PanelRowKeys& row_keys,
                                        TopTwo (&column_keys)[kVectors]) {
@@ -107,7 +111,7 @@ MIRROR_INLINE void panel_against_tiles(const uint8_t* rows, const int32_t* corre
       column_keys[v] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
   for (int r = 0; r < kPanelRows; r += kRows) {
     __m256i keys[kRows][kVectors];
-    multiply(rows + r * kDescriptorLength, corrections + r, columns, keys);
+    multiply<kLength>(rows + r * kLength, corrections + r, columns, keys);
     MIRROR_UNROLL for (int i = 0; i < kRows; ++i) {
       MIRROR_UNROLL for (int v = 0; v < kVectors; ++v) keys[i][v] =
           _mm256_or_si256(_mm256_slli_epi32(keys[i][v], kKeyBits), low_bits(tile + v / 2, r + i));
@@ -146,17 +150,18 @@ void add_columns(const TopTwo& panel_keys, int panel, int32_t* first, int32_t* s
   store(second, keys.second);
 }
 
+template <int kLength>
 void block(const MatchBlock& b) {
   PanelRowKeys row_keys;
   int32_t corrections[kPanelRows];
   for (int panel = 0; panel < b.panels; ++panel) {
-    const uint8_t* rows =
-        panel == b.panels - 1 ? b.last_panel : b.rows + panel * kPanelRows * kDescriptorLength;
-    correct(rows, corrections);
+    const uint8_t* rows = panel == b.panels - 1 ? b.last_panel : b.rows + panel * kPanelRows * kLength;
+    correct<kLength>(rows, corrections);
     std::memset(&row_keys, 0, sizeof row_keys);
     for (int tile = 0; tile < b.tiles; tile += kTiles) {
       TopTwo column_keys[kVectors];
-      panel_against_tiles(rows, corrections, b.columns + tile * kTileBytes, tile, row_keys, column_keys);
+      panel_against_tiles<kLength>(rows, corrections, b.columns + tile * kTileBytes<kLength>, tile, row_keys,
+                                   column_keys);
       MIRROR_UNROLL for (int v = 0; v < kVectors; ++v)
           add_columns(column_keys[v], panel, b.column_first + tile * kTileColumns + v * 8,
                       b.column_second + tile * kTileColumns + v * 8);
@@ -170,7 +175,14 @@ void block(const MatchBlock& b) {
 
 }  // namespace
 
-const MatchIsa kMatchAvx2 = {
-    pack_quads<kMinus>, block, finish_pair<int32_t>, finish_pair<int64_t>, sum_terms, nullptr, nullptr};
+const MatchIsa kMatchAvx2 = {{kFullLength, pack_quads<kMinus, kFullLength>, block<kFullLength>},
+                             {kCoarseLength, pack_quads<kMinus, kCoarseLength>, block<kCoarseLength>},
+                             finish_pair<int32_t>,
+                             finish_pair<int64_t>,
+                             sum_terms,
+                             add_candidates,
+                             compare_candidates,
+                             nullptr,
+                             nullptr};
 
 }  // namespace mirror

@@ -1,6 +1,7 @@
 // The match kernel with vpdpbusd: 4 rows x 64 columns of products in sixteen registers, ranked where they are.
 #include "core/match_kernel_512.h"
 #include "core/match_kernel_block.h"
+#include "core/match_kernel_candidates.h"
 #include "core/match_kernel_finish.h"
 #include "core/match_kernel_pack.h"
 
@@ -11,16 +12,17 @@ constexpr int kRows = 4;
 constexpr int kTiles = 4;
 
 // products[i][j] = row i of `rows` times the columns of tile j.
+template <int kLength>
 MIRROR_INLINE void multiply(const uint8_t* rows, const uint8_t* columns, __m512i (&products)[kRows][kTiles]) {
   MIRROR_UNROLL for (int i = 0; i < kRows; ++i) MIRROR_UNROLL for (int j = 0; j < kTiles; ++j)
       products[i][j] = _mm512_setzero_si512();
-  for (int q = 0; q < kQuads; ++q) {
+  for (int q = 0; q < kLength / 4; ++q) {
     __m512i column[kTiles];
     MIRROR_UNROLL for (int j = 0; j < kTiles; ++j) column[j] =
-        _mm512_load_si512(columns + j * kTileBytes + q * kQuadBytes);
+        _mm512_load_si512(columns + j * kTileBytes<kLength> + q * kQuadBytes);
     MIRROR_UNROLL for (int i = 0; i < kRows; ++i) {
       int32_t quad;
-      std::memcpy(&quad, rows + i * kDescriptorLength + q * 4, sizeof quad);
+      std::memcpy(&quad, rows + i * kLength + q * 4, sizeof quad);
       const __m512i row = _mm512_set1_epi32(quad);
       MIRROR_UNROLL for (int j = 0; j < kTiles; ++j) products[i][j] =
           _mm512_dpbusd_epi32(products[i][j], row, column[j]);
@@ -29,14 +31,14 @@ MIRROR_INLINE void multiply(const uint8_t* rows, const uint8_t* columns, __m512i
 }
 
 // A panel against 64 columns, the first of which are tile `tile` of the block.
-template <bool kVbmi2>
+template <bool kVbmi2, int kLength>
 MIRROR_INLINE void panel_against_tiles(const uint8_t* rows, const uint8_t* columns, int tile,
                                        PanelRowKeys& row_keys, TopTwo (&column_keys)[kTiles]) {
   MIRROR_UNROLL for (int j = 0; j < kTiles; ++j)
       column_keys[j] = {_mm512_setzero_si512(), _mm512_setzero_si512()};
   for (int r = 0; r < kPanelRows; r += kRows) {
     __m512i keys[kRows][kTiles];
-    multiply(rows + r * kDescriptorLength, columns, keys);
+    multiply<kLength>(rows + r * kLength, columns, keys);
     MIRROR_UNROLL for (int i = 0; i < kRows; ++i) {
       MIRROR_UNROLL for (int j = 0; j < kTiles; ++j) keys[i][j] =
           make_keys<kVbmi2>(keys[i][j], kLowBits.at[tile + j][r + i]);
@@ -47,16 +49,16 @@ MIRROR_INLINE void panel_against_tiles(const uint8_t* rows, const uint8_t* colum
   }
 }
 
-template <bool kVbmi2>
+template <bool kVbmi2, int kLength>
 void block(const MatchBlock& b) {
   PanelRowKeys row_keys;
   for (int panel = 0; panel < b.panels; ++panel) {
-    const uint8_t* rows =
-        panel == b.panels - 1 ? b.last_panel : b.rows + panel * kPanelRows * kDescriptorLength;
+    const uint8_t* rows = panel == b.panels - 1 ? b.last_panel : b.rows + panel * kPanelRows * kLength;
     row_keys.clear();
     for (int tile = 0; tile < b.tiles; tile += kTiles) {
       TopTwo column_keys[kTiles];
-      panel_against_tiles<kVbmi2>(rows, b.columns + tile * kTileBytes, tile, row_keys, column_keys);
+      panel_against_tiles<kVbmi2, kLength>(rows, b.columns + tile * kTileBytes<kLength>, tile, row_keys,
+                                           column_keys);
       MIRROR_UNROLL for (int j = 0; j < kTiles; ++j)
           add_columns(column_keys[j], panel, b.column_first + (tile + j) * kTileColumns,
                       b.column_second + (tile + j) * kTileColumns);
@@ -70,9 +72,23 @@ void block(const MatchBlock& b) {
 
 }  // namespace
 
-const MatchIsa kMatchAvx512 = {
-    pack_quads<0>, block<false>, finish_pair<int32_t>, finish_pair<int64_t>, sum_terms, nullptr, nullptr};
-const MatchIsa kMatchAvx512Vbmi2 = {
-    pack_quads<0>, block<true>, finish_pair<int32_t>, finish_pair<int64_t>, sum_terms, nullptr, nullptr};
+const MatchIsa kMatchAvx512 = {{kFullLength, pack_quads<0, kFullLength>, block<false, kFullLength>},
+                               {kCoarseLength, pack_quads<0, kCoarseLength>, block<false, kCoarseLength>},
+                               finish_pair<int32_t>,
+                               finish_pair<int64_t>,
+                               sum_terms,
+                               add_candidates,
+                               compare_candidates,
+                               nullptr,
+                               nullptr};
+const MatchIsa kMatchAvx512Vbmi2 = {{kFullLength, pack_quads<0, kFullLength>, block<true, kFullLength>},
+                                    {kCoarseLength, pack_quads<0, kCoarseLength>, block<true, kCoarseLength>},
+                                    finish_pair<int32_t>,
+                                    finish_pair<int64_t>,
+                                    sum_terms,
+                                    add_candidates,
+                                    compare_candidates,
+                                    nullptr,
+                                    nullptr};
 
 }  // namespace mirror

@@ -18,9 +18,12 @@
 #include <cstdint>
 
 #include "core/isa.h"
+#include "mirror/match_kernel.h"
 
 namespace mirror {
 
+constexpr int kFullLength = kDescriptorLength;
+constexpr int kCoarseLength = 64;  // of the first of two passes, match_kernel_candidates.h
 constexpr int kPanelRows = 32;
 constexpr int kTileColumns = 16;
 constexpr int kBlockPanels = 32;  // a block has at most 1024 rows
@@ -31,7 +34,7 @@ constexpr int kColumnStep = 64;  // photos are padded to this many columns
 constexpr int kKeyBits = 10;
 
 struct MatchBlock {
-  const uint8_t* rows;  // [32 * panels, 128]; the last panel is read from `last_panel` instead
+  const uint8_t* rows;  // [32 * panels, length]; the last panel is read from `last_panel` instead
   const uint8_t* last_panel;
   const uint8_t* columns;  // packed, 16 * tiles
   int panels;              // 1..32
@@ -52,6 +55,26 @@ struct MatchKeys {
   const Key* column_second;
 };
 
+// The same, while it is being found.
+struct NearestKeys {
+  int64_t* row_first;
+  int64_t* row_second;
+  int64_t* column_first;
+  int64_t* column_second;
+};
+
+// The first pass's closest features of every feature, closest first: keys [kCandidates][stride].
+constexpr int kCandidates = 4;
+struct Candidates {
+  int64_t* keys;
+  int64_t stride;
+};
+struct CandidateSide {
+  const uint8_t* rows;  // [size, 128]
+  int32_t size;
+  Candidates candidates;  // in the other photo
+};
+
 struct MatchPair {
   int32_t rows;  // features of the first photo
   const int32_t* row_norms;
@@ -66,15 +89,25 @@ struct MatchList {
   float* ratio_q;
 };
 
-struct MatchIsa {
-  // Packs `count` rows, padded with zeros to `padded` (a multiple of 64) columns of 128 bytes; `packed` is
-  // aligned.
+// Products of rows with columns of `length` bytes.
+struct MatchProducts {
+  int length;
+  // Packs `count` rows, padded with zeros to `padded` (a multiple of 64) columns; `packed` is aligned.
   void (*pack)(const uint8_t* rows, int64_t count, int64_t padded, uint8_t* packed);
   void (*block)(const MatchBlock& block);
+};
+
+struct MatchIsa {
+  MatchProducts full;
+  MatchProducts coarse;
   // match_kernel_finish.h, compiled for this instruction set: mutual matches and their number; their score.
   int32_t (*finish_small)(const MatchKeys<int32_t>& keys, const MatchPair& pair, const MatchList& out);
   int32_t (*finish_large)(const MatchKeys<int64_t>& keys, const MatchPair& pair, const MatchList& out);
   int64_t (*sum)(const MatchList& matches, int32_t count);
+  // match_kernel_candidates.h, likewise.
+  void (*add_candidates)(const int32_t* first, const int32_t* second, int32_t count, int32_t index,
+                         const Candidates& candidates);
+  void (*compare_candidates)(const CandidateSide& a, const CandidateSide& b, const NearestKeys& keys);
   // Once per thread, before its first and after its last block; nullptr: nothing to do.
   void (*begin)();
   void (*end)();

@@ -42,7 +42,7 @@ nb::object match_kernel(const Input& descriptors, const OptionalInput& sizes, co
 
 nb::tuple mutual_matches(const Input& descriptors, const OptionalInput& sizes, const OptionalInput& other,
                          const OptionalInput& other_sizes, const Input& pairs, int64_t depth, float max_ratio,
-                         int num_threads) {
+                         bool exact, int num_threads) {
   constexpr const char* op = "mutual_matches";
   const MatchArguments args = bindings::match_arguments(op, view(descriptors), view(sizes), view(other),
                                                         view(other_sizes), view(pairs), depth);
@@ -52,7 +52,7 @@ nb::tuple mutual_matches(const Input& descriptors, const OptionalInput& sizes, c
   unlocked([&] {
     bindings::check_values(op, args);
     mirror::mutual_matches(args.a, args.b, args.pairs, args.count, depth, max_ratio, lists.sink(),
-                           threads(num_threads));
+                           threads(num_threads), exact);
     total = lists.offsets(offsets.data());
   });
   Output<int32_t> matches({total, 2});

@@ -14,7 +14,7 @@ STABLE_TORCH_LIBRARY(mirror, m) {
   m.def(
       "mutual_matches(Tensor descriptors, Tensor? sizes, Tensor? other, Tensor? other_sizes, Tensor pairs, "
       "int depth,"
-      " float max_ratio) -> (Tensor, Tensor, Tensor)");
+      " float max_ratio, bool exact=True) -> (Tensor, Tensor, Tensor)");
   // evidence [P] float32, good [M] bool
   m.def(
       "similarity_support(Tensor keypoints, Tensor? sizes, Tensor diagonals, Tensor pairs, Tensor matches,"

@@ -32,14 +32,14 @@ Tensor match_kernel(const Tensor& descriptors, const OptionalTensor& sizes, cons
 std::tuple<Tensor, Tensor, Tensor> mutual_matches(const Tensor& descriptors, const OptionalTensor& sizes,
                                                   const OptionalTensor& other,
                                                   const OptionalTensor& other_sizes, const Tensor& pairs,
-                                                  int64_t depth, double max_ratio) {
+                                                  int64_t depth, double max_ratio, bool exact) {
   constexpr const char* op = "mutual_matches";
   Inputs in(op, descriptors);
   const MatchArguments args = match_arguments(op, in, descriptors, sizes, other, other_sizes, pairs, depth);
   bindings::check_values(op, args);
   bindings::MatchLists lists(args.count);
   mirror::mutual_matches(args.a, args.b, args.pairs, args.count, depth, static_cast<float>(max_ratio),
-                         lists.sink(), torch_threads());
+                         lists.sink(), torch_threads(), exact);
   const Tensor offsets = make(descriptors, {args.count + 1}, ScalarType::Long);
   const int64_t total = lists.offsets(data<int64_t>(offsets));
   const Tensor matches = make(descriptors, {total, 2}, ScalarType::Int);

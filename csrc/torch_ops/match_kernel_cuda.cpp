@@ -1,4 +1,6 @@
 // The CUDA twin of match_kernel.cpp. Values lie on the device and are not checked here.
+#include <stdexcept>
+#include <string>
 #include <tuple>
 
 #include "torch_ops/arguments.h"
@@ -33,8 +35,10 @@ Tensor match_kernel(const Tensor& descriptors, const OptionalTensor& sizes, cons
 std::tuple<Tensor, Tensor, Tensor> mutual_matches(const Tensor& descriptors, const OptionalTensor& sizes,
                                                   const OptionalTensor& other,
                                                   const OptionalTensor& other_sizes, const Tensor& pairs,
-                                                  int64_t depth, double max_ratio) {
+                                                  int64_t depth, double max_ratio, bool exact) {
   constexpr const char* op = "mutual_matches";
+  if (!exact)
+    throw std::invalid_argument(std::string(op) + ": exact: expected True for CUDA tensors, got False");
   Inputs in(op, descriptors);
   CudaCall call(descriptors);
   const MatchArguments args = match_arguments(op, in, descriptors, sizes, other, other_sizes, pairs, depth);

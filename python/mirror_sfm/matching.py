@@ -45,6 +45,8 @@ class MatchOptions:
     Attributes:
         max_ratio: a match is kept when the ratio of its distance to the second smallest, averaged over both photos, is
             below it.
+        exact: compare all features at full length. False: photos that both have 1,024 features or more are compared at
+            half of it, and then each feature with its few closest (`mirror_ext.mutual_matches`): almost twice as fast.
         verify: examine the geometry of every pair. COLMAP's mappers need it.
         overwrite: match pairs again that the database has matches of.
         threads: None: every processor this process may use. The result does not depend on it.
@@ -52,6 +54,7 @@ class MatchOptions:
     """
 
     max_ratio: float = 0.8
+    exact: bool = False
     verify: bool = True
     overwrite: bool = False
     threads: int | None = None
@@ -152,7 +155,12 @@ class _Run:
             slot = {photo: n for n, photo in enumerate(photos)}
             index = np.array([[slot[a], slot[b]] for a, b in chunk], np.int64)
             found, ratios, offsets = ops.mutual_matches(
-                descriptors, sizes, pairs=index, max_ratio=self.options.max_ratio, num_threads=self.threads
+                descriptors,
+                sizes,
+                pairs=index,
+                max_ratio=self.options.max_ratio,
+                exact=self.options.exact,
+                num_threads=self.threads,
             )
             good = ratios.mean(axis=1) < np.float32(self.options.max_ratio)
             result = []

@@ -39,7 +39,7 @@ class ReconstructOptions:
 
     Attributes:
         pairs: which pairs to match; `threads` and `progress` in it are not read.
-        max_ratio: of matches, see `MatchOptions`.
+        max_ratio, exact: of matches, see `MatchOptions`.
         camera_sharing, camera_model: see `colmap.extraction.CameraOptions`.
         mapper: "incremental", or "global": faster where there are many photos, and more easily led astray.
         include, exclude, list_file: which photos of the folder, see `folder.find_photos`.
@@ -49,6 +49,7 @@ class ReconstructOptions:
 
     pairs: PairOptions = field(default_factory=PairOptions)
     max_ratio: float = MatchOptions.max_ratio
+    exact: bool = MatchOptions.exact
     camera_sharing: str = "auto"
     camera_model: str = "SIMPLE_RADIAL"
     mapper: str = "incremental"
@@ -199,7 +200,7 @@ class _Run:
         """Matches and geometry of these pairs, and of no others, into the database."""
         from mirror_sfm.colmap.matches import open_matches
 
-        kind = digest("match", 1, self.options.max_ratio)
+        kind = digest("match", 2, self.options.max_ratio, self.options.exact)
         if self.stages.result("matched how", kind) is None:
             with open_matches(self.database) as database:
                 database.keep_only(set())
@@ -207,7 +208,10 @@ class _Run:
 
         def work() -> dict[str, Any]:
             options = MatchOptions(
-                max_ratio=self.options.max_ratio, threads=self.threads, progress=self.options.progress
+                max_ratio=self.options.max_ratio,
+                exact=self.options.exact,
+                threads=self.threads,
+                progress=self.options.progress,
             )
             with open_matches(self.database) as database:
                 ids = database.ids

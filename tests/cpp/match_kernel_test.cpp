@@ -115,7 +115,39 @@ int32_t dot(const uint8_t* a, const uint8_t* b) {
   return sum;
 }
 
-Matches reference(const Photos& a, int64_t i, const Photos& b, int64_t j, int64_t depth) {
+// The coarse descriptors' product.
+int32_t coarse_dot(const uint8_t* a, const uint8_t* b) {
+  int32_t sum = 0;
+  for (int k = 0; k < kDescriptorLength; ++k) {
+    if (k / 32 % 2 == 1) continue;
+    auto value = [k](const uint8_t* x) { return std::min(127, ((x[k] + x[k + 32]) * 181 + 128) / 256); };
+    sum += value(a) * value(b);
+  }
+  return sum;
+}
+
+// Marks the candidates of every row: of every 512 columns the two largest, of these the four largest.
+void mark_candidates(const std::vector<int32_t>& coarse, int32_t rows, int32_t columns, bool transposed,
+                     std::vector<char>& marked) {
+  for (int32_t r = 0; r < (transposed ? columns : rows); ++r) {
+    const int32_t others = transposed ? rows : columns;
+    auto at = [&](int32_t c) { return static_cast<size_t>(transposed ? c * columns + r : r * columns + c); };
+    auto closer = [&](int32_t x, int32_t y) {
+      return coarse[at(x)] != coarse[at(y)] ? coarse[at(x)] > coarse[at(y)] : x < y;
+    };
+    std::vector<int32_t> best;
+    for (int32_t begin = 0; begin < others; begin += 512) {
+      std::vector<int32_t> block;
+      for (int32_t c = begin; c < std::min(others, begin + 512); ++c) block.push_back(c);
+      std::sort(block.begin(), block.end(), closer);
+      best.insert(best.end(), block.begin(), block.begin() + std::min<int64_t>(2, others - begin));
+    }
+    std::sort(best.begin(), best.end(), closer);
+    for (size_t k = 0; k < 4; ++k) marked[at(best[k])] = 1;
+  }
+}
+
+Matches reference(const Photos& a, int64_t i, const Photos& b, int64_t j, int64_t depth, bool exact = true) {
   const int64_t limit = depth < 0 ? kMaxFeatures : depth;
   const int32_t rows = static_cast<int32_t>(std::min<int64_t>(a.sizes[static_cast<size_t>(i)], limit));
   const int32_t columns = static_cast<int32_t>(std::min<int64_t>(b.sizes[static_cast<size_t>(j)], limit));
@@ -125,6 +157,17 @@ Matches reference(const Photos& a, int64_t i, const Photos& b, int64_t j, int64_
   for (int32_t r = 0; r < rows; ++r)
     for (int32_t c = 0; c < columns; ++c)
       dots[static_cast<size_t>(r * columns + c)] = dot(a.at(i, r), b.at(j, c));
+  if (!exact && std::min(rows, columns) >= 1024) {
+    std::vector<int32_t> coarse(dots.size());
+    std::vector<char> marked(dots.size());
+    for (int32_t r = 0; r < rows; ++r)
+      for (int32_t c = 0; c < columns; ++c)
+        coarse[static_cast<size_t>(r * columns + c)] = coarse_dot(a.at(i, r), b.at(j, c));
+    mark_candidates(coarse, rows, columns, false, marked);
+    mark_candidates(coarse, rows, columns, true, marked);
+    for (size_t n = 0; n < dots.size(); ++n)
+      if (!marked[n]) dots[n] = -1;
+  }
   const Neighbours from_a = neighbours(dots, rows, columns, false),
                    from_b = neighbours(dots, rows, columns, true);
   auto squared = [&](int32_t p, int32_t q) {
@@ -176,7 +219,7 @@ std::vector<float> pair_scores(const Photos& a, const Photos& b, const PairIndic
 }
 
 std::vector<Matches> all_matches(const Photos& a, const Photos& b, const PairIndices& pairs, int64_t depth,
-                                 float max_ratio, const Parallel& parallel) {
+                                 float max_ratio, const Parallel& parallel, bool exact = true) {
   struct Received {
     std::mutex mutex;
     std::vector<Matches> matches;
@@ -193,7 +236,7 @@ std::vector<Matches> all_matches(const Photos& a, const Photos& b, const PairInd
           {matches[2 * m], matches[2 * m + 1], ratios[2 * m], ratios[2 * m + 1]});
   };
   mutual_matches(a.view(), b.view(), pairs.empty() ? nullptr : pairs[0].data(),
-                 static_cast<int64_t>(pairs.size()), depth, max_ratio, {receive, &received}, parallel);
+                 static_cast<int64_t>(pairs.size()), depth, max_ratio, {receive, &received}, parallel, exact);
   for (int calls : received.calls) CHECK_EQ(calls, 1);
   return received.matches;
 }
@@ -256,6 +299,25 @@ void test_several_blocks() {
   Photos large(Kind::kRandom, {2049, 1030}, 7);
   large.plant(0, 1, 8);
   check_sets(large, large, -1);
+}
+
+// Photos of fewer features than two passes need, and sizes around the borders of blocks.
+void test_two_passes() {
+  for (const Kind kind : {Kind::kTies, Kind::kRandom, Kind::kFewDifferent}) {
+    if (check::kSanitizer && kind != Kind::kTies) break;
+    const Photos a(kind, {1100, 1023}, 25), b(kind, {1030}, 26);
+    const PairIndices across = every_pair(a, b), within = {{0, 0}};
+    const std::vector<Matches> expected = {reference(a, 0, b, 0, -1, false), reference(a, 1, b, 0, -1)};
+    const std::vector<Matches> same = {reference(a, 0, a, 0, -1, false)};
+    CHECK(same[0].size() > 0);
+    for (const Isa isa : check::isa_levels()) {
+      check::use_isa(isa);
+      CHECK(all_matches(a, b, across, -1, 2.0f, serial(), false) == expected);
+      CHECK(all_matches(a, a, within, -1, 2.0f, threads(3), false) == same);
+      CHECK(all_matches(a, b, across, 1023, 2.0f, serial(), false) ==
+            all_matches(a, b, across, 1023, 2.0f, serial()));
+    }
+  }
 }
 
 void test_depths() {
@@ -383,7 +445,7 @@ Matches direct(const MatchIsa& isa, const Photos& a, int64_t i, const Photos& b,
   const int32_t rows = a.sizes[static_cast<size_t>(i)], columns = b.sizes[static_cast<size_t>(j)];
   const int64_t padded = (columns + kColumnStep - 1) / kColumnStep * kColumnStep;
   const Buffer<uint8_t> packed(padded * kDescriptorLength);
-  isa.pack(b.at(j, 0), columns, padded, packed.get());
+  isa.full.pack(b.at(j, 0), columns, padded, packed.get());
   std::vector<int32_t> row_norms(static_cast<size_t>(rows + kColumnStep)),
       column_norms(static_cast<size_t>(padded));
   for (int32_t p = 0; p < rows; ++p) row_norms[static_cast<size_t>(p)] = dot(a.at(i, p), a.at(i, p));
@@ -396,6 +458,30 @@ Matches direct(const MatchIsa& isa, const Photos& a, int64_t i, const Photos& b,
     matches.push_back(
         {matcher.list().p[m], matcher.list().q[m], matcher.list().ratio_p[m], matcher.list().ratio_q[m]});
   return matches;
+}
+
+// The coarse pass alone: the keys of one block.
+std::vector<int32_t> coarse_keys(const MatchIsa& isa, const Photos& rows, const Photos& columns) {
+  std::vector<uint8_t> data[2];
+  for (int side = 0; side < 2; ++side)
+    for (int r = 0; r < 64; ++r) {
+      const uint8_t* const row = (side == 0 ? rows : columns).at(0, r);
+      data[side].insert(data[side].end(), row, row + kCoarseLength);
+    }
+  const Buffer<uint8_t> packed(64 * kCoarseLength);
+  isa.coarse.pack(data[1].data(), 64, 64, packed.get());
+  const Buffer<int32_t> keys(4 * 64);
+  MatchBlock block;
+  block.rows = data[0].data();
+  block.last_panel = block.rows + kPanelRows * kCoarseLength;
+  block.columns = packed.get();
+  block.panels = 2, block.tiles = 4;
+  block.row_first = keys.get(), block.row_second = keys.get() + 64;
+  block.column_first = keys.get() + 128, block.column_second = keys.get() + 192;
+  if (isa.begin != nullptr) isa.begin();
+  isa.coarse.block(block);
+  if (isa.end != nullptr) isa.end();
+  return {keys.get(), keys.get() + 4 * 64};
 }
 
 // Kernels that this machine would not choose: AVX-512 without VBMI2, and AMX with its instructions in software.
@@ -411,6 +497,10 @@ void test_other_kernels() {
       for (int64_t i = 0; i < photos.count(); ++i)
         for (int64_t j = 0; j < photos.count(); ++j)
           CHECK(direct(*kernel, photos, i, photos, j) == direct(kMatchPortable, photos, i, photos, j));
+    for (const MatchIsa* kernel : kernels) {
+      const Photos rows(kind, {64}, 28), columns(kind, {64}, 29);
+      CHECK(coarse_keys(*kernel, rows, columns) == coarse_keys(kMatchPortable, rows, columns));
+    }
   }
 }
 #else
@@ -425,6 +515,7 @@ int main() {
   if (check::kThreadSanitizer) return check::result();
   test_kinds_and_sizes();
   test_several_blocks();
+  test_two_passes();
   test_depths();
   test_planted_matches();
   test_max_ratio();

@@ -16,6 +16,7 @@ namespace mirror {
 
 constexpr int kDescriptorLength = 128;   // components of a descriptor, uint8 in 0..127
 constexpr int64_t kMaxFeatures = 32768;  // features of one photo
+constexpr int64_t kMinTwoPass = 1024;    // of both photos, for two passes (mutual_matches)
 
 // Photos' descriptors, padded to the same number of rows. Rows at and beyond a photo's size are never read.
 struct Descriptors {
@@ -50,7 +51,14 @@ struct MatchSink {
 };
 
 // The mutual matches of a list of pairs whose smaller ratio is below max_ratio (max_ratio > 1 keeps all).
+//
+// Not exact: pairs whose photos both have kMinTwoPass features are matched in two passes, in little more than half of
+// the time. A feature is compared only with the four that are closest to it (or that it is closest to) by descriptors
+// of half the length. So a match is missed where they rank its features fifth or worse from both sides, and where the
+// second best is missed the ratio is smaller than it should be: use a smaller max_ratio. What is compared is compared
+// exactly, and these results too are the same bits on every processor. docs/late_interaction.md has the definition.
 void mutual_matches(const Descriptors& a, const Descriptors& b, const int64_t* pairs, int64_t count,
-                    int64_t depth, float max_ratio, const MatchSink& sink, const Parallel& parallel);
+                    int64_t depth, float max_ratio, const MatchSink& sink, const Parallel& parallel,
+                    bool exact = true);
 
 }  // namespace mirror

@@ -21,6 +21,9 @@ def match(
     max_ratio: Annotated[
         float, typer.Option("--max-ratio", help="Keep matches whose ratio, averaged over both photos, is below.")
     ] = 0.8,
+    exact: Annotated[
+        bool, typer.Option("--exact", help="Compare all features at full length: slower, hardly other matches.")
+    ] = False,
     verify: Annotated[bool, typer.Option(help="Examine the geometry of every pair; mapping needs it.")] = True,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Match pairs again that were matched before.")] = False,
     threads: Threads = None,
@@ -40,7 +43,12 @@ def match(
         from mirror_sfm.matching import match as match_pairs
 
         options = MatchOptions(
-            max_ratio=max_ratio, verify=verify, overwrite=overwrite, threads=threads, progress=somebody_watches()
+            max_ratio=max_ratio,
+            exact=exact,
+            verify=verify,
+            overwrite=overwrite,
+            threads=threads,
+            progress=somebody_watches(),
         )
         report = match_pairs(database, pairs, options)
         tell_problems(report)

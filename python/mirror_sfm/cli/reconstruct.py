@@ -61,6 +61,7 @@ def reconstruct(
     ] = None,
     verify: Verify = 50,
     max_ratio: Annotated[float, typer.Option("--max-ratio", help="Of matches, as in `mirror-sfm match`.")] = 0.8,
+    exact: Annotated[bool, typer.Option("--exact", help="Match as `mirror-sfm match --exact` does.")] = False,
     single_camera: Annotated[bool, typer.Option("--single-camera", help="One camera took all photos.")] = False,
     camera_per_folder: Annotated[
         bool, typer.Option("--camera-per-folder", help="One camera took the photos of a folder.")
@@ -103,6 +104,7 @@ def reconstruct(
         options = ReconstructOptions(
             pairs=pairs,
             max_ratio=max_ratio,
+            exact=exact,
             camera_sharing=_sharing(single_camera, camera_per_folder),
             camera_model=camera_model,
             mapper="global" if global_mapper else "incremental",
