@@ -172,6 +172,12 @@ def test_no_report_of_other_pairs_stays(strip: Path, tmp_path: Path, command: Co
     assert sorted(p.name for p in tmp_path.iterdir()) == [".cache", "pairs.txt", "scores.npz", "summary.json"]
 
 
+def test_the_report_names_no_list_that_was_not_written(strip: Path, tmp_path: Path, command: Command) -> None:
+    for formats, named in ((("--export", "jsonl"), False), ((), True)):
+        assert command("pairs", strip, "-o", tmp_path, "--report", *formats)[0] == 0
+        assert ("pairs.txt" in (tmp_path / "report.html").read_text()) == named == (tmp_path / "pairs.txt").exists()
+
+
 def test_a_report_that_fails_leaves_everything_as_it_was(
     strip: Path, tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:

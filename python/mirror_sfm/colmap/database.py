@@ -91,7 +91,9 @@ def opened(file: Path) -> Iterator[sqlite3.Connection]:
     if not file.exists():
         raise UsageError(f"no such database: {shown(str(file))}")
     if not file.is_file():
-        raise UsageError(f"{shown(str(file))} is a folder; expected a COLMAP database")
+        raise UsageError(
+            f"{shown(str(file))} is {'a folder' if file.is_dir() else 'no regular file'}; expected a COLMAP database"
+        )
     try:
         with open(file, "rb") as head:
             header = head.read(100)

@@ -132,7 +132,7 @@ def write_results(
         if report:
             from mirror_sfm.report import write_report
 
-            write_report(listed("report.html"), graph, options, options.progress)
+            write_report(listed("report.html"), graph, options, options.progress, "pairs" in formats)
         place("summary.json").write_bytes(summary_text(graph, options, [*written, "summary.json"]).encode())
     for name in outdated - set(written):
         (folder / name).unlink(missing_ok=True)

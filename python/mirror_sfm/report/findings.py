@@ -233,12 +233,15 @@ def why_alone(graph: ViewGraph, findings: Findings) -> dict[int, str]:
     return sentences
 
 
-def commands(graph: ViewGraph, out: Path) -> list[Command]:
-    """What to type next, with the paths of this run."""
+def commands(graph: ViewGraph, out: Path, listed: bool = True) -> list[Command]:
+    """What to type next, with the paths of this run. `listed`: it has a pairs.txt, which most of them need."""
     pairs, database = _quoted(out / "pairs.txt"), _quoted(out / "project.db")
     images, sparse = _images(graph), _quoted(out / "sparse")
+    whole = Command("Everything with one command", (f"mirror-sfm reconstruct {images} -o {_quoted(out)}",))
+    if not listed:
+        return [whole]
     return [
-        Command("Everything with one command", (f"mirror-sfm reconstruct {images} -o {_quoted(out)}",)),
+        whole,
         Command(
             "COLMAP",
             (

@@ -34,7 +34,13 @@ if TYPE_CHECKING:
 SCRIPTS = ("data.js", "photos.js", "matches.js", "networks.js", "matrix.js", "keys.js")
 
 
-def write_report(path: str | os.PathLike[str], graph: ViewGraph, options: PairOptions, progress: bool = False) -> None:
+def write_report(
+    path: str | os.PathLike[str],
+    graph: ViewGraph,
+    options: PairOptions,
+    progress: bool = False,
+    listed: bool = True,
+) -> None:
     """Writes the report as one HTML file that opens from disk, without network. Same graph and photos, same bytes.
 
     Args:
@@ -42,13 +48,14 @@ def write_report(path: str | os.PathLike[str], graph: ViewGraph, options: PairOp
         graph: what `find_pairs` gave. Photos are read again for thumbnails where `graph.paths` knows them.
         options: threads count.
         progress: show a bar on stderr.
+        listed: a pairs.txt is beside it; without, the page gives no commands that read one.
     """
     path = Path(path)
     thumbnails = make_thumbnails(
         [graph.paths.get(name) for name in graph.names], options.threads or processors(), progress
     )
     with complete_file(path) as file:
-        file.write(page(graph, thumbnails, where(graph, options), path.parent).encode())
+        file.write(page(graph, thumbnails, where(graph, options), path.parent, listed).encode())
 
 
 def where(graph: ViewGraph, options: PairOptions) -> Points:
@@ -58,7 +65,7 @@ def where(graph: ViewGraph, options: PairOptions) -> Points:
     return local_metres(known.degrees) if geographic else known.positions[:, :2]
 
 
-def page(graph: ViewGraph, thumbnails: list[Thumbnail], positions: Points, out: Path) -> str:
+def page(graph: ViewGraph, thumbnails: list[Thumbnail], positions: Points, out: Path, listed: bool = True) -> str:
     """The HTML of the report. `positions`: [N, 2] metres east and north, NaN where unknown."""
     from jinja2 import Environment, StrictUndefined
 
@@ -74,7 +81,7 @@ def page(graph: ViewGraph, thumbnails: list[Thumbnail], positions: Points, out: 
         summary=summary(graph, findings),
         figures=_figures(graph, findings),
         advice=advice(graph, findings),
-        commands=commands(graph, out),
+        commands=commands(graph, out, listed),
         graph=draw_graph(graph, findings, arrangement),
         map=drawn_map,
         unmapped=0 if drawn_map is None else int(np.isnan(drawn_map.dots[:, 0]).sum()),
