@@ -203,6 +203,19 @@ def test_messages_name_files_by_their_final_names(tmp_path: Path) -> None:
         raise MirrorError(f"{place('colmap.db').name} is locked")
 
 
+def test_a_demo_on_a_full_disk_names_its_folder(
+    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("mirror_sfm.demo_scene.make_demo_scene", full)
+    code, _, err = command("demo", tmp_path / "scene")
+    assert (
+        code == 1 and err == f"mirror-sfm: cannot write the scene into {tmp_path / 'scene'}: No space left on device\n"
+    )
+
+
 def _folder(path: Path) -> Path:
     path.mkdir()
     return path

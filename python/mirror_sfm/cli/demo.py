@@ -9,6 +9,7 @@ import typer
 
 from mirror_sfm.cli.app import app
 from mirror_sfm.cli.common import errors_in_one_line, make_folder, shown
+from mirror_sfm.errors import MirrorError
 
 
 @app.command()
@@ -28,4 +29,8 @@ def demo(
         from mirror_sfm.demo_scene import make_demo_scene
 
         make_folder(out)
-        typer.echo(f"{photos} rendered photos -> {shown(make_demo_scene(out, photos, seed))}")
+        try:
+            scene = make_demo_scene(out, photos, seed)
+        except OSError as error:
+            raise MirrorError(f"cannot write the scene into {shown(out)}: {error.strerror or error}") from error
+        typer.echo(f"{photos} rendered photos -> {shown(scene)}")
