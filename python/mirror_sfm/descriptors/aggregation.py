@@ -6,7 +6,7 @@ zero vector) unless they are called raw. All are differentiable. Sources are in 
 
 from __future__ import annotations
 
-from typing import Protocol, cast
+from typing import Protocol, TypeAlias, cast
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from mirror_sfm.descriptors.whitening import unit
 
 POOLS = ("max", "avg", "l2")
 RMAC_ORDERS = ("rmac_tolias", "rmac_sum", "rmac_cirtorch")
-Boxes = NDArray[np.int64] | Tensor  # [R, 4] row, column, height, width, as region_grid gives them
+Boxes: TypeAlias = NDArray[np.int64] | Tensor  # [R, 4] row, column, height, width, as region_grid gives them
 
 
 class Whitens(Protocol):
