@@ -1,0 +1,1 @@
+"""Who sees what: overlap of photos from tracks, surface and depth, graded labels, masks."""
