@@ -57,6 +57,7 @@ class Overlap:
         seen: by measure, [N] float64: tracks, triangles, area (square units of the world), pixels that each photo sees.
         masks: [P, 2, 56, 56] uint8 coverage (255 = the whole cell): on i's photo what j sees too, and the reverse;
             all 0 where no mask was asked for; None without surface and depth.
+        covered: [N, 56, 56] uint8 coverage of each photo by any surface at all; None without surface and depth.
         surface: what the surface was: "mesh", "sparse points", "depth", or "" without.
     """
 
@@ -65,6 +66,7 @@ class Overlap:
     halves: dict[str, np.ndarray]
     seen: dict[str, np.ndarray]
     masks: np.ndarray | None = None
+    covered: np.ndarray | None = None
     surface: str = ""
 
     def averaged(self, measure: str, average: str = "geometric") -> np.ndarray:
@@ -100,4 +102,4 @@ class Overlap:
 
     def without_masks(self) -> Overlap:
         """The same, lighter."""
-        return replace(self, masks=None)
+        return replace(self, masks=None, covered=None)
