@@ -32,6 +32,7 @@ from mirror_sfm.exports.tables import (
 from mirror_sfm.photos import shown
 
 if TYPE_CHECKING:
+    from mirror_sfm.overlap.measured import Overlap
     from mirror_sfm.pairs import PairOptions
     from mirror_sfm.view_graph import ViewGraph
 
@@ -98,12 +99,16 @@ def write_results(
     scores: bool = True,
     references: References | None = None,
     report: bool = False,
+    overlap: Overlap | None = None,
 ) -> None:
     """Writes the chosen pairs in some formats, summary.json and, with `scores`, scores.npz, with `report`, report.html:
     all of them or none.
 
     What an earlier run wrote in other formats is removed, because it would not belong to the pairs beside it; but not
     databases and features, which may have been worked on since.
+
+    Args:
+        overlap: of the photos on a surface, for the report.
 
     Raises:
         UsageError: an unknown format, a format with matches but no features, a file of `references` that is not there.
@@ -132,7 +137,7 @@ def write_results(
         if report:
             from mirror_sfm.report import write_report
 
-            write_report(listed("report.html"), graph, options, options.progress, "pairs" in formats)
+            write_report(listed("report.html"), graph, options, options.progress, "pairs" in formats, overlap)
         place("summary.json").write_bytes(summary_text(graph, options, [*written, "summary.json"]).encode())
     for name in outdated - set(written):
         (folder / name).unlink(missing_ok=True)

@@ -37,6 +37,8 @@ document.addEventListener("keydown", (event) => {
     search.select();
   } else if (event.key === "j" || event.key === "k") {
     move(event.key === "j" ? 1 : -1);
+  } else if (event.key === "o") {
+    toggleSurface();
   } else if (event.key === "ArrowRight" || event.key === "ArrowLeft") {
     movePair(event.key === "ArrowRight" ? 1 : -1);
   } else if (event.key === "Escape") {

@@ -63,7 +63,8 @@ async function drawMatches() {
       context.strokeRect(x + 0.5, y + 0.5, wide - 1, high - 1);
     }
   });
-  drawLines(context, placed(row, left, right, boxes));
+  if (showsSurface) drawSurface(context, row, left, boxes);
+  else drawLines(context, placed(row, left, right, boxes));
 }
 
 // Both ends of every match of a pair, on the stage.

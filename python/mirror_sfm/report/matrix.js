@@ -7,6 +7,7 @@ const side = Math.ceil(photos / bin);
 canvas.width = canvas.height = side;
 canvas.classList.toggle("fine", side > 500);
 let sequence = orders.order;
+let paintsSurface = false;
 let at = [0, Math.min(1, photos - 1)];
 
 function colour(text) {
@@ -23,10 +24,13 @@ function paint() {
     position[photo] = Math.floor(k / bin);
   });
   const level = new Uint8Array(side * side);
+  const [start, partners, values] = paintsSurface
+    ? [surfaceStart, surface.partner, surface.overlap]
+    : [cellStart, cells.partner, cells.probability];
   for (let a = 0; a < photos; a++) {
-    for (let k = cellStart[a]; k < cellStart[a + 1]; k++) {
-      const [x, y] = [position[a], position[cells.partner[k]]];
-      const value = cells.probability[k];
+    for (let k = start[a]; k < start[a + 1]; k++) {
+      const [x, y] = [position[a], position[partners[k]]];
+      const value = values[k];
       if (level[y * side + x] < value) level[y * side + x] = level[x * side + y] = value;
     }
   }
@@ -56,8 +60,11 @@ function showCell(withPictures = true) {
       " and ",
       make("strong", { className: "name", textContent: names[b] }),
     ),
-    make("p", { className: "quiet", textContent: described(a, b).join(" · ") }),
+    make("p", { className: "quiet", textContent: cellWords(a, b).join(" · ") }),
   );
+}
+function cellWords(a, b) {
+  return surface ? [`overlap ${percent(surfaceCell(a, b) / 255)}`, ...described(a, b)] : described(a, b);
 }
 const openCell = () => openFromElsewhere(sequence[at[1]], at[0] === at[1] ? -1 : sequence[at[0]]);
 canvas.addEventListener("pointermove", (event) => {
@@ -85,6 +92,14 @@ for (const button of document.querySelectorAll("[data-order]")) {
     sequence = button.dataset.order === "graph" ? orders.order : orders.name;
     paint();
     showCell();
+  });
+}
+for (const button of document.querySelectorAll("[data-shows]")) {
+  button.addEventListener("click", () => {
+    for (const other of document.querySelectorAll("[data-shows]"))
+      other.setAttribute("aria-pressed", String(other === button));
+    paintsSurface = button.dataset.shows === "overlap";
+    paint();
   });
 }
 window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {

@@ -18,12 +18,14 @@ import numpy as np
 
 from mirror_sfm.exports import complete_file
 from mirror_sfm.graph import REASONS
+from mirror_sfm.overlap.measured import Overlap
 from mirror_sfm.photos import shown
 from mirror_sfm.priors import read_circumstances
 from mirror_sfm.report import tables
 from mirror_sfm.report.drawing import WIDTH, Arrangement, arrange, draw_graph, draw_map, local_metres
 from mirror_sfm.report.findings import Findings, advice, commands, find, summary, why_alone
 from mirror_sfm.report.layout import Points
+from mirror_sfm.report.surface import surface_table
 from mirror_sfm.report.thumbnails import Thumbnail, make_thumbnails
 from mirror_sfm.threads import processors
 from mirror_sfm.view_graph import ViewGraph
@@ -31,7 +33,7 @@ from mirror_sfm.view_graph import ViewGraph
 if TYPE_CHECKING:
     from mirror_sfm.pairs import PairOptions
 
-SCRIPTS = ("data.js", "photos.js", "matches.js", "networks.js", "matrix.js", "keys.js")
+SCRIPTS = ("data.js", "photos.js", "surface.js", "matches.js", "networks.js", "matrix.js", "keys.js")
 
 
 def write_report(
@@ -40,6 +42,7 @@ def write_report(
     options: PairOptions,
     progress: bool = False,
     listed: bool = True,
+    overlap: Overlap | None = None,
 ) -> None:
     """Writes the report as one HTML file that opens from disk, without network. Same graph and photos, same bytes.
 
@@ -49,13 +52,14 @@ def write_report(
         options: threads count.
         progress: show a bar on stderr.
         listed: a pairs.txt is beside it; without, the page gives no commands that read one.
+        overlap: of these photos on a surface; the page then shows it in the matrix and on every pair.
     """
     path = Path(path)
     thumbnails = make_thumbnails(
         [graph.paths.get(name) for name in graph.names], options.threads or processors(), progress
     )
     with complete_file(path) as file:
-        file.write(page(graph, thumbnails, where(graph, options), path.parent, listed).encode())
+        file.write(page(graph, thumbnails, where(graph, options), path.parent, listed, overlap).encode())
 
 
 def where(graph: ViewGraph, options: PairOptions) -> Points:
@@ -65,7 +69,14 @@ def where(graph: ViewGraph, options: PairOptions) -> Points:
     return local_metres(known.degrees) if geographic else known.positions[:, :2]
 
 
-def page(graph: ViewGraph, thumbnails: list[Thumbnail], positions: Points, out: Path, listed: bool = True) -> str:
+def page(
+    graph: ViewGraph,
+    thumbnails: list[Thumbnail],
+    positions: Points,
+    out: Path,
+    listed: bool = True,
+    overlap: Overlap | None = None,
+) -> str:
     """The HTML of the report. `positions`: [N, 2] metres east and north, NaN where unknown."""
     from jinja2 import Environment, StrictUndefined
 
@@ -89,7 +100,7 @@ def page(graph: ViewGraph, thumbnails: list[Thumbnail], positions: Points, out: 
         names=[shown(name) for name in graph.names],
         findings=findings,
         skipped=[(shown(photo.name), shown(photo.reason)) for photo in graph.skipped],
-        data=_data(graph, findings, arrangement, thumbnails),
+        data=_data(graph, findings, arrangement, thumbnails, overlap),
         thumbnails=[base64.b64encode(photo.jpeg).decode() for photo in thumbnails],
     )
 
@@ -125,7 +136,11 @@ def _figures(graph: ViewGraph, findings: Findings) -> list[tuple[str, str]]:
 
 
 def _data(
-    graph: ViewGraph, findings: Findings, arrangement: Arrangement, thumbnails: list[Thumbnail]
+    graph: ViewGraph,
+    findings: Findings,
+    arrangement: Arrangement,
+    thumbnails: list[Thumbnail],
+    overlap: Overlap | None,
 ) -> dict[str, Any]:
     """What the script needs; see `tables` for the packed numbers."""
     pairs = tables.shown_pairs(graph)
@@ -149,4 +164,5 @@ def _data(
         "pairs": tables.pair_table(graph, pairs),
         "matches": tables.match_table(graph, pairs, turns),
         "cells": tables.cell_table(graph),
+        "surface": surface_table(graph, pairs, overlap, turns) if overlap is not None and graph.names else None,
     }

@@ -151,6 +151,14 @@ function pairButton(row) {
   return button;
 }
 
+function surfaceSwitch() {
+  if (!surface) return "";
+  const textContent = showsSurface ? "Show matches" : "Show overlap";
+  const button = make("button", { type: "button", className: "link", textContent });
+  button.addEventListener("click", toggleSurface);
+  return button;
+}
+
 function showPair() {
   for (const [row, button] of buttons) button.setAttribute("aria-pressed", String(row === pair));
   if (pair < 0) {
@@ -164,12 +172,14 @@ function showPair() {
   for (const [name, factor] of Object.entries(witnesses))
     words.push(`${name} × ${(factor[pair] / data.fine).toFixed(2)}`);
   if (matches.drawn[pair] < matches.found[pair]) words.push(`${matches.drawn[pair]} drawn`);
+  if (surface) words.push(surfaceWords(pair, current));
   const jump = make("button", { type: "button", className: "link", textContent: "Open this photo" });
   jump.addEventListener("click", () => open(other, current));
   caption.replaceChildren(
     make("strong", { className: "name", textContent: names[other] }),
     make("span", { textContent: words.join(" · ") }),
     jump,
+    surfaceSwitch(),
   );
   stage.setAttribute("aria-label", `Matches of ${names[current]} and ${names[other]}: ${words.join(", ")}`);
   said.textContent = `${names[current]} and ${names[other]}: ${words.join(", ")}`;
