@@ -118,7 +118,7 @@ def test_the_page_draws_it(tmp_path: Path) -> None:
         before = yellow(page.picture())
         page.press("o")
         page.until("[...document.querySelectorAll('figcaption .link')].some(b => b.textContent === 'Show matches')")
-        assert yellow(page.picture()) > before + 0.05
+        assert yellow(page.picture()) > before + 0.02
         assert "of this photo, is seen" in page.run("document.querySelector('.card figcaption').textContent")
         page.run("document.querySelector('[data-shows=overlap]').click()")
         assert page.run("document.querySelector('#cell').textContent").count("overlap 40 %") == 1
