@@ -1,0 +1,42 @@
+// One view's set of visible triangles, from its pixels in any order and in any pieces.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "core/overlap_kernels.h"
+
+namespace mirror {
+namespace overlap {
+
+// Owned by one thread, used for one view after the other.
+class VisibleSet {
+ public:
+  // 0 <= num_faces <= INT32_MAX, min_pixels >= 1. Scratch memory: nothing for one pixel, a byte per triangle for up
+  // to 255, else four.
+  VisibleSet(int64_t num_faces, int64_t min_pixels);
+
+  // A new view, whose set will be bits [words_of(num_faces)]; they are cleared.
+  void start(uint64_t* bits);
+
+  // Pixels of the view. `op` and `view` are for the error: std::invalid_argument unless every id is -1..num_faces-1.
+  void add(const int32_t* ids, int64_t pixels, const char* op = "visible_triangles", int64_t view = 0);
+
+  // How many triangles are in the set, which is complete now.
+  int64_t finish() const;
+
+ private:
+  template <class Count>
+  void count_pixels(const int32_t* ids, int64_t pixels, const int32_t* starts, int64_t runs,
+                    std::vector<Count>& counts);
+
+  Kernels kernels_;
+  int64_t faces_, min_pixels_;
+  uint64_t* bits_ = nullptr;
+  std::vector<uint8_t> few_;     // pixels so far, at most 255
+  std::vector<uint32_t> many_;
+  std::vector<int32_t> starts_;  // of the runs in a piece of the map
+};
+
+}  // namespace overlap
+}  // namespace mirror
