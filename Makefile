@@ -22,7 +22,7 @@ else
 endif
 
 test: $(venv)/.test
-	$(bin)/python -m pytest
+	$(bin)/python -m pytest -n 2 --dist loadfile
 
 bench: $(venv)/.bench
 	$(bin)/python bench/run.py
