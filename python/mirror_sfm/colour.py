@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mirror_sfm.photos import UnusablePhoto, decode, load_image, reasons_in_words
+from mirror_sfm.photos import UnusablePhoto, decode, load_image, open_image, reasons_in_words
 
 
 def upright_rgb(content: bytes, long_side: int, least_side: int = 1) -> NDArray[np.uint8]:
@@ -37,7 +38,50 @@ def upright_rgb(content: bytes, long_side: int, least_side: int = 1) -> NDArray[
         pixels = np.repeat(decode(content, long_side).grey[:, :, None], 3, axis=2)
     width, height = (max(least_side, round(side * long_side / max(loaded.size))) for side in loaded.size)
     resized = np.asarray(cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
-    return np.ascontiguousarray(_TURNS[loaded.orientation](resized))
+    return np.ascontiguousarray(turned_upright(resized, loaded.orientation))
+
+
+@dataclass(frozen=True)
+class Square:
+    """A photo made square, as the sensor stored it.
+
+    Attributes:
+        pixels: [side, side, 3] uint8.
+        size: (width, height) of the file in pixels.
+        orientation: EXIF orientation, 1 to 8, that would turn it upright (`turned_upright`).
+    """
+
+    pixels: NDArray[np.uint8]
+    size: tuple[int, int]
+    orientation: int
+
+
+def square_rgb(content: bytes, side: int) -> Square:
+    """Decodes a photo and resizes it to a square, each axis on its own, smoothed by what is smaller there.
+
+    The arithmetic is Pillow's, in integers: the same bytes on every machine. Depth and transparency as in
+    `upright_rgb`.
+
+    Raises:
+        UnusablePhoto: the reason, in words for the user.
+    """
+    with reasons_in_words(), open_image(content) as unread:
+        long_side = -(-side * max(unread.size) // min(unread.size))  # the short side too is to hold `side` pixels
+    loaded = load_image(content, long_side)
+    with reasons_in_words():
+        pixels = _rgb(loaded.image)
+        shown = loaded.image.size
+        if pixels is None:
+            pixels = np.repeat(decode(content, max(loaded.size)).grey[:, :, None], 3, axis=2)
+        # JPEG decoded smaller ends with a whole block, which may reach beyond the edge of the photo.
+        edge = [min(have, full / loaded.shrunk) for have, full in zip(shown, loaded.size, strict=True)]
+        square = Image.fromarray(pixels).resize((side, side), Image.Resampling.BILINEAR, (0, 0, *edge))
+    return Square(np.asarray(square), loaded.size, loaded.orientation)
+
+
+def turned_upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+    """Stored pixels [height, width, ...] as a viewer shows them, by EXIF orientation, 1 to 8. A view, not a copy."""
+    return _TURNS[orientation](pixels)
 
 
 def _rgb(image: Image.Image) -> NDArray[np.uint8] | None:
