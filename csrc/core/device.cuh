@@ -27,6 +27,14 @@ __device__ inline void mma_u8(int32_t (&c)[4], const uint32_t (&a)[4], uint32_t 
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 
+// Rows and columns of 256 bits, 32 bytes that lie as those of mma_u8: c += popcount(row & column).
+__device__ inline void mma_bits(int32_t (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
+  asm("mma.sync.aligned.m16n8k256.row.col.s32.b1.b1.s32.and.popc {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
+      "{%0,%1,%2,%3};"
+      : "+r"(c[0]), "+r"(c[1]), "+r"(c[2]), "+r"(c[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+
 struct BFloat16Mma {
   static __device__ void multiply(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
     asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
@@ -63,6 +71,13 @@ __device__ inline void copy_async(void* shared, const void* global, bool valid) 
                : "memory");
 }
 
+// The same for 8 bytes, and addresses that are multiples of 8.
+__device__ inline void copy_async_8(void* shared, const void* global, bool valid) {
+  const uint32_t to = static_cast<uint32_t>(__cvta_generic_to_shared(shared));
+  asm volatile("cp.async.ca.shared.global [%0], [%1], 8, %2;" ::"r"(to), "l"(global), "r"(valid ? 8 : 0)
+               : "memory");
+}
+
 // Closes the group of copies issued since the last call.
 __device__ inline void copy_async_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 
@@ -70,6 +85,17 @@ __device__ inline void copy_async_commit() { asm volatile("cp.async.commit_group
 template <int kPending>
 __device__ inline void copy_async_wait() {
   asm volatile("cp.async.wait_group %0;" ::"n"(kPending) : "memory");
+}
+
+// CUDA knows 64 bits as unsigned long long only.
+__device__ inline uint64_t atomic_min(uint64_t* address, uint64_t value) {
+  return atomicMin(reinterpret_cast<unsigned long long*>(address), static_cast<unsigned long long>(value));
+}
+__device__ inline uint64_t atomic_or(uint64_t* address, uint64_t value) {
+  return atomicOr(reinterpret_cast<unsigned long long*>(address), static_cast<unsigned long long>(value));
+}
+__device__ inline uint64_t atomic_add(uint64_t* address, uint64_t value) {
+  return atomicAdd(reinterpret_cast<unsigned long long*>(address), static_cast<unsigned long long>(value));
 }
 
 }  // namespace mirror

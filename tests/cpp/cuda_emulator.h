@@ -45,6 +45,7 @@ struct Dim3 {
 
 struct Copy {
   void* shared;
+  size_t size;
   unsigned char bytes[16];
 };
 
@@ -243,8 +244,9 @@ inline float float16_to_float(uint32_t bits) {
 
 // Fragments -> matrices -> product -> fragments, after the tables of the PTX manual ("Matrix fragments for
 // mma.m16n8k32", "mma.m16n8k16"). `per_word` elements share a 32-bit register.
-template <int kDepth, class Sum, class Element>
-void multiply_fragments(const uint64_t (*in)[10], uint64_t (*out)[4], const Element& element) {
+template <int kDepth, class Sum, class Element, class Product>
+void multiply_fragments(const uint64_t (*in)[10], uint64_t (*out)[4], const Element& element,
+                        const Product& product) {
   constexpr int kPerWord = kDepth / 8;  // registers of a row of A: 2 of 4 lanes, each kDepth / 8 elements
   static Sum a[16][kDepth], b[kDepth][8];
   for (int lane = 0; lane < 32; ++lane) {
@@ -264,18 +266,26 @@ void multiply_fragments(const uint64_t (*in)[10], uint64_t (*out)[4], const Elem
     for (int reg = 0; reg < 4; ++reg) {
       const int row = (lane >> 2) + (reg / 2) * 8, column = (lane & 3) * 2 + reg % 2;
       Sum sum = from_bits<Sum>(in[lane][6 + reg]);
-      for (int k = 0; k < kDepth; ++k) sum += a[row][k] * b[k][column];
+      for (int k = 0; k < kDepth; ++k) sum += product(a[row][k], b[k][column]);
       out[lane][reg] = to_bits(sum);
     }
 }
 
-template <int kDepth, class Sum, class Element>
-void multiply(Sum (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1, const Element& element) {
+struct Times {
+  template <class T>
+  T operator()(T a, T b) const {
+    return a * b;
+  }
+};
+
+template <int kDepth, class Sum, class Element, class Product = Times>
+void multiply(Sum (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1, const Element& element,
+              const Product& product = Product()) {
   const uint64_t operands[10] = {a[0], a[1],          a[2],          a[3],          b0,
                                  b1,   to_bits(c[0]), to_bits(c[1]), to_bits(c[2]), to_bits(c[3])};
   const uint64_t* out =
       Machine::instance().meet(operands, 10, [&](const uint64_t (*in)[10], uint64_t (*result)[4]) {
-        multiply_fragments<kDepth, Sum>(in, result, element);
+        multiply_fragments<kDepth, Sum>(in, result, element, product);
       });
   for (int i = 0; i < 4; ++i) c[i] = from_bits<Sum>(out[i]);
 }
@@ -312,6 +322,11 @@ inline void mma_u8(int32_t (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_
   emulator::multiply<32>(c, a, b0, b1,
                          [](uint32_t word, int e) { return static_cast<int32_t>(word >> (8 * e) & 255); });
 }
+inline void mma_bits(int32_t (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
+  emulator::multiply<32>(
+      c, a, b0, b1, [](uint32_t word, int e) { return static_cast<int32_t>(word >> (8 * e) & 255); },
+      [](int32_t x, int32_t y) { return __builtin_popcount(static_cast<unsigned>(x & y)); });
+}
 struct BFloat16Mma {
   static void multiply(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
     emulator::multiply<16>(c, a, b0, b1, [](uint32_t word, int e) {
@@ -345,24 +360,50 @@ inline void load_matrices(const void* row, uint32_t (&matrix)[4]) {
   for (int m = 0; m < 4; ++m) matrix[m] = static_cast<uint32_t>(out[m]);
 }
 
-inline void copy_async(void* shared, const void* global, bool valid) {
-  emulator::Copy copy{shared, {}};
-  if (reinterpret_cast<uintptr_t>(shared) % 16 != 0 ||
-      (valid && reinterpret_cast<uintptr_t>(global) % 16 != 0)) {
+namespace emulator {
+inline void copy_async(void* shared, const void* global, size_t size, bool valid) {
+  Copy copy{shared, size, {}};
+  if (reinterpret_cast<uintptr_t>(shared) % size != 0 ||
+      (valid && reinterpret_cast<uintptr_t>(global) % size != 0)) {
     std::fprintf(stderr, "cuda_emulator: misaligned copy_async\n");
     std::abort();
   }
-  if (valid) std::memcpy(copy.bytes, global, 16);
-  emulator::Machine::instance().thread().groups.back().push_back(copy);
+  if (valid) std::memcpy(copy.bytes, global, size);
+  Machine::instance().thread().groups.back().push_back(copy);
+}
+}  // namespace emulator
+
+inline void copy_async(void* shared, const void* global, bool valid) {
+  emulator::copy_async(shared, global, 16, valid);
+}
+inline void copy_async_8(void* shared, const void* global, bool valid) {
+  emulator::copy_async(shared, global, 8, valid);
 }
 inline void copy_async_commit() { emulator::Machine::instance().thread().groups.emplace_back(); }
 template <int kPending>
 void copy_async_wait() {
   auto& groups = emulator::Machine::instance().thread().groups;
   while (static_cast<int>(groups.size()) - 1 > kPending) {
-    for (const emulator::Copy& copy : groups.front()) std::memcpy(copy.shared, copy.bytes, 16);
+    for (const emulator::Copy& copy : groups.front()) std::memcpy(copy.shared, copy.bytes, copy.size);
     groups.pop_front();
   }
+}
+
+// Fibres switch at barriers and collectives only.
+inline uint64_t atomic_min(uint64_t* address, uint64_t value) {
+  const uint64_t before = *address;
+  if (value < before) *address = value;
+  return before;
+}
+inline uint64_t atomic_or(uint64_t* address, uint64_t value) {
+  const uint64_t before = *address;
+  *address = before | value;
+  return before;
+}
+inline uint64_t atomic_add(uint64_t* address, uint64_t value) {
+  const uint64_t before = *address;
+  *address = before + value;
+  return before;
 }
 
 }  // namespace mirror
@@ -426,6 +467,8 @@ inline unsigned __ballot_sync(unsigned, bool value) {
 }
 
 inline int __popc(unsigned value) { return __builtin_popcount(value); }
+inline int __ffsll(long long value) { return __builtin_ffsll(value); }
+inline int __popcll(unsigned long long value) { return __builtin_popcountll(value); }
 
 template <class T>
 T __ldg(const T* address) {

@@ -15,6 +15,7 @@
 #include <cstdint>
 
 #include "mirror/match_kernel.h"
+#include "mirror/overlap.h"
 #include "mirror/pooling.h"
 #include "mirror/pr_mac.h"
 #include "mirror/similarity_support.h"
@@ -108,6 +109,17 @@ void masked_max_pool(const FeatureMaps& features, const uint8_t* mask, void* poo
 // gradient: dense, its dimensions in any order.
 void max_pool_backward(const void* grad, const int32_t* argmax, int64_t boxes, const FeatureMaps& gradient,
                        Stream stream);
+
+// ---- overlap.h ------------------------------------------------------------------------------------------------------
+
+// Ids and bits outside the triangles are left out; indices of pairs must be in range.
+size_t visible_triangles_workspace(const IdMaps& maps, int64_t num_faces, int64_t min_pixels);
+void visible_triangles(const IdMaps& maps, int64_t num_faces, int64_t min_pixels, uint64_t* bitsets,
+                       int64_t* counts, const Workspace& workspace, Stream stream);
+void shared_triangles(const Bitsets& sets, int32_t* shared, Stream stream);
+void shared_weights(const Bitsets& sets, const TriangleWeights& weights, double* shared, Stream stream);
+void overlap_masks(const IdMaps& maps, const Bitsets& sets, const ViewPairs& pairs, const Grid& grid,
+                   float* coverage, Stream stream);
 
 }  // namespace cuda
 }  // namespace mirror

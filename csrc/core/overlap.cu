@@ -1,0 +1,122 @@
+// Launches of visible and shared triangles and of their masks.
+#include "core/overlap.cuh"
+
+#include <algorithm>
+
+#include "core/launch_cuda.h"
+
+namespace mirror {
+namespace cuda {
+namespace {
+
+constexpr int64_t kMaxViews = 65535;                 // of one launch: gridDim.y
+constexpr int64_t kOwnedBytes = int64_t{256} << 20;  // of counters, where one view's take less
+
+[[noreturn]] void refuse(const char* op, const std::string& what) {
+  throw std::invalid_argument(std::string(op) + ": " + what);
+}
+
+// Views whose counters lie in the workspace at a time.
+int64_t views_at_once(int64_t views, int64_t faces, int64_t min_pixels) {
+  if (min_pixels <= 1) return std::min(views, kMaxViews);
+  const int64_t fit = kOwnedBytes / (std::max<int64_t>(faces, 1) * static_cast<int64_t>(sizeof(uint32_t)));
+  return std::min({views, kMaxViews, std::max<int64_t>(fit, 1)});
+}
+
+uint32_t* take_owned(Pieces& pieces, int64_t views, int64_t faces, int64_t min_pixels) {
+  return pieces.take<uint32_t>(min_pixels <= 1 ? 0 : views_at_once(views, faces, min_pixels) * faces);
+}
+
+// `views` of one launch.
+void launch_sets(const char* op, const SetWork& work, int64_t views, Stream stream) {
+  const Grid pixels = {ceil_div(work.pixels, kOverlapThreads), views};
+  if (work.min_pixels <= 1) {
+    launch(op, stream, mark_pixels, pixels, kOverlapThreads, 0, work);
+  } else {
+    check(cudaMemsetAsync(work.owned, 0, static_cast<size_t>(views * work.faces) * sizeof(uint32_t), stream),
+          op);
+    launch(op, stream, count_pixels, pixels, kOverlapThreads, 0, work);
+    launch(op, stream, keep_triangles, {ceil_div(work.words, kOverlapWarps), views}, kOverlapThreads, 0,
+           work);
+  }
+  launch(op, stream, count_triangles, {ceil_div(work.words, kWordsCounted), views}, kOverlapThreads, 0, work);
+}
+
+}  // namespace
+
+size_t visible_triangles_workspace(const IdMaps& maps, int64_t num_faces, int64_t min_pixels) {
+  Pieces pieces;
+  take_owned(pieces, maps.views, num_faces, min_pixels);
+  return pieces.used();
+}
+
+void visible_triangles(const IdMaps& maps, int64_t num_faces, int64_t min_pixels, uint64_t* bitsets,
+                       int64_t* counts, const Workspace& workspace, Stream stream) {
+  constexpr const char* op = "visible_triangles";
+  if (num_faces < 0 || num_faces > INT32_MAX)
+    refuse(op, "num_faces: expected a number 0..2147483647, got " + std::to_string(num_faces));
+  if (min_pixels < 1) refuse(op, "min_pixels: expected a number >= 1, got " + std::to_string(min_pixels));
+  check(cudaGetLastError(), op);
+  Pieces pieces(workspace, op);
+  SetWork work{maps.ids,   maps.height * maps.width,
+               num_faces,  words_of(num_faces),
+               min_pixels, bitsets,
+               counts,     take_owned(pieces, maps.views, num_faces, min_pixels)};
+  const size_t views = static_cast<size_t>(maps.views), words = static_cast<size_t>(work.words);
+  check(cudaMemsetAsync(bitsets, 0, views * words * sizeof(uint64_t), stream), op);
+  check(cudaMemsetAsync(counts, 0, views * sizeof(int64_t), stream), op);
+  if (num_faces == 0) return;
+  const int64_t step = std::max<int64_t>(views_at_once(maps.views, num_faces, min_pixels), 1);
+  for (int64_t first = 0; first < maps.views; first += step) {
+    launch_sets(op, work, std::min(step, maps.views - first), stream);
+    work.ids += step * work.pixels;
+    work.bitsets += step * work.words;
+    work.counts += step;
+  }
+}
+
+void shared_triangles(const Bitsets& sets, int32_t* shared, Stream stream) {
+  constexpr const char* op = "shared_triangles";
+  check(cudaGetLastError(), op);
+  const size_t bytes = static_cast<size_t>(sets.views * sets.views) * sizeof(int32_t);
+  check(cudaMemsetAsync(shared, 0, bytes, stream), op);
+  if (sets.views == 0 || sets.words == 0) return;
+  const int64_t tiles = ceil_div(sets.views, kShareTile), pairs = tiles * (tiles + 1) / 2;
+  // Blocks for every multiprocessor several times over, but not less than eight chunks for each.
+  const int64_t chunks = ceil_div(sets.words, 16), wanted = ceil_div(8 * multiprocessors(op), pairs);
+  const int64_t stretch = std::max<int64_t>(ceil_div(chunks, wanted), std::min<int64_t>(chunks, 8));
+  allow_shared(share_triangles, kShareShared, op);
+  launch(op, stream, share_triangles, {pairs, ceil_div(chunks, stretch)}, kOverlapThreads, kShareShared,
+         ShareWork{sets.bits, sets.views, sets.words, stretch, shared});
+}
+
+void shared_weights(const Bitsets& sets, const TriangleWeights& weights, double* shared, Stream stream) {
+  constexpr const char* op = "shared_triangles";
+  if (weights.scalar != Scalar::kFloat32 && weights.scalar != Scalar::kFloat64)
+    refuse(op, "weights: expected float32 or float64, got a 16-bit type");
+  check(cudaGetLastError(), op);
+  const int64_t tiles = ceil_div(sets.views, kWeighTile);
+  launch(op, stream, weigh_triangles, {tiles * (tiles + 1) / 2}, kOverlapThreads, sizeof(WeighStage),
+         WeighWork{sets.bits, sets.views, sets.words, weights.data, weights.count,
+                   weights.scalar == Scalar::kFloat64, shared});
+}
+
+void overlap_masks(const IdMaps& maps, const Bitsets& sets, const ViewPairs& pairs, const mirror::Grid& grid,
+                   float* coverage, Stream stream) {
+  constexpr const char* op = "overlap_masks";
+  if (grid.rows < 1 || grid.columns < 1 || grid.rows > INT32_MAX || grid.columns > INT32_MAX)
+    refuse(op, "size: expected 1..2147483647, got " + std::to_string(grid.rows) + " x " +
+                   std::to_string(grid.columns));
+  check(cudaGetLastError(), op);
+  if (pairs.count == 0) return;
+  if (maps.height < 1 || maps.width < 1)
+    refuse(op, "triangle_ids: expected at least one pixel, got " + std::to_string(maps.height) + " x " +
+                   std::to_string(maps.width));
+  const int64_t cells = pairs.count * (pairs.directed ? 1 : 2) * grid.rows * grid.columns;
+  const int64_t blocks = std::min<int64_t>(ceil_div(cells, kOverlapWarps), INT32_MAX);
+  launch(op, stream, cover_cells, {blocks}, kOverlapThreads, 0,
+         MaskWork{maps, sets, pairs, grid.rows, grid.columns, cells, coverage});
+}
+
+}  // namespace cuda
+}  // namespace mirror
