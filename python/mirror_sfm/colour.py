@@ -74,8 +74,8 @@ def square_rgb(content: bytes, side: int) -> Square:
         if pixels is None:
             pixels = np.repeat(decode(content, max(loaded.size)).grey[:, :, None], 3, axis=2)
         # JPEG decoded smaller ends with a whole block, which may reach beyond the edge of the photo.
-        edge = [min(have, full / loaded.shrunk) for have, full in zip(shown, loaded.size, strict=True)]
-        square = Image.fromarray(pixels).resize((side, side), Image.Resampling.BILINEAR, (0, 0, *edge))
+        right, bottom = (min(have, full / loaded.shrunk) for have, full in zip(shown, loaded.size, strict=True))
+        square = Image.fromarray(pixels).resize((side, side), Image.Resampling.BILINEAR, (0, 0, right, bottom))
     return Square(np.asarray(square), loaded.size, loaded.orientation)
 
 

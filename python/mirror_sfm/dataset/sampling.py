@@ -65,6 +65,11 @@ class Sampler:
                 "scenes, or photos further apart"
             )
 
+    @property
+    def usable(self) -> dict[str, int]:
+        """Anchors by name of the scene, of scenes that have any."""
+        return {partners.scene.name: len(partners.anchors) for partners in self.partners.values()}
+
     def draw(self, step: int) -> list[Column]:
         """The columns of a step. No scene comes again before all had their turn."""
         rng = generator(self.seed, step)
