@@ -5,6 +5,8 @@
 #include <cstring>
 #include <vector>
 
+#include "core/overlap_check.h"
+
 namespace mirror::bindings {
 namespace {
 
@@ -326,6 +328,44 @@ const uint8_t* mask_of(const Array& mask, const FeatureMaps& features) {
   expect("masked_max_pool", "mask", mask, {DType::kBool, DType::kUInt8},
          "[" + text(features.images) + ", " + text(features.height) + ", " + text(features.width) + "]");
   return mask.as<uint8_t>();
+}
+
+// ---- visible_triangles, shared_triangles, overlap_masks, morton_order -----------------------------------------------
+
+IdMaps id_maps(const char* op, const Array& triangle_ids) {
+  expect(op, "triangle_ids", triangle_ids, {DType::kInt32}, "[N, H, W]");
+  const IdMaps maps{triangle_ids.as<int32_t>(), triangle_ids.size(0), triangle_ids.size(1),
+                    triangle_ids.size(2)};
+  overlap::check_maps(op, maps);
+  return maps;
+}
+
+Bitsets bitsets_of(const char* op, const Array& bitsets) {
+  expect(op, "bitsets", bitsets, {DType::kInt64}, "[N, words]");
+  const Bitsets sets{bitsets.as<uint64_t>(), bitsets.size(0), bitsets.size(1)};
+  overlap::check_sets(op, sets);
+  return sets;
+}
+
+TriangleWeights weights_of(const Array& weights) {
+  expect("shared_triangles", "weights", weights, {DType::kFloat32, DType::kFloat64}, "[F]");
+  return {weights.data, weights.size(0), scalar_of(weights.dtype)};
+}
+
+MaskArguments mask_arguments(const Array& triangle_ids, const Array& bitsets, const Array& pairs,
+                             int64_t rows, int64_t columns, bool directed) {
+  constexpr const char* op = "overlap_masks";
+  MaskArguments result{id_maps(op, triangle_ids), bitsets_of(op, bitsets), {}, {rows, columns}};
+  expect(op, "pairs", pairs, {DType::kInt64}, "[P, 2]");
+  result.pairs = {pairs.as<int64_t>(), pairs.size(0), directed};
+  overlap::check_grid(result.grid);
+  return result;
+}
+
+MeshArguments mesh_arguments(const char* op, const Array& vertices, const Array& faces) {
+  expect(op, "vertices", vertices, {DType::kFloat32, DType::kFloat64}, "[V, 3]");
+  expect(op, "faces", faces, {DType::kInt32}, "[F, 3]");
+  return {vertices.data, scalar_of(vertices.dtype), vertices.size(0), faces.as<int32_t>(), faces.size(0)};
 }
 
 }  // namespace mirror::bindings

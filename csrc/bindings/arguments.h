@@ -10,6 +10,7 @@
 
 #include "bindings/array.h"
 #include "mirror/match_kernel.h"
+#include "mirror/overlap.h"
 #include "mirror/pooling.h"
 #include "mirror/pr_mac.h"
 #include "mirror/similarity_support.h"
@@ -74,5 +75,29 @@ constexpr std::initializer_list<DType> kPooled = {DType::kFloat32, DType::kFloat
 FeatureMaps feature_maps(const char* op, const Array& features, std::initializer_list<DType> dtypes);
 Boxes boxes_of(const Array& boxes);
 const uint8_t* mask_of(const Array& mask, const FeatureMaps& features);
+
+// ---- visible_triangles, shared_triangles, overlap_masks, morton_order: the core checks the values -------------------
+
+IdMaps id_maps(const char* op, const Array& triangle_ids);
+Bitsets bitsets_of(const char* op, const Array& bitsets);
+TriangleWeights weights_of(const Array& weights);
+
+struct MaskArguments {
+  IdMaps maps;
+  Bitsets sets;
+  ViewPairs pairs;
+  Grid grid;
+};
+MaskArguments mask_arguments(const Array& triangle_ids, const Array& bitsets, const Array& pairs,
+                             int64_t rows, int64_t columns, bool directed);
+
+struct MeshArguments {
+  const void* vertices = nullptr;  // [num_vertices, 3]
+  Scalar scalar = Scalar::kFloat32;
+  int64_t num_vertices = 0;
+  const int32_t* faces = nullptr;  // [num_faces, 3]
+  int64_t num_faces = 0;
+};
+MeshArguments mesh_arguments(const char* op, const Array& vertices, const Array& faces);
 
 }  // namespace mirror::bindings

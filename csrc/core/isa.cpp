@@ -22,6 +22,7 @@ struct Cpu {
   Isa isa = Isa::kPortable;
   bool bf16 = false;
   bool vbmi2 = false;
+  bool vpopcntdq = false;
 };
 
 #if defined(__x86_64__)
@@ -56,6 +57,7 @@ Cpu probe() {
   if (!(avx512 && (saved & 0xe6) == 0xe6)) return cpu;
   cpu.isa = Isa::kAvx512;
   cpu.vbmi2 = bit(c, 6);
+  cpu.vpopcntdq = bit(c, 14);
   const bool amx = bit(d, 22) && bit(d, 24) && bit(d, 25);  // bf16, tile, int8
   if (__get_cpuid_count(7, 1, &a, &b, &c, &d)) cpu.bf16 = bit(a, 5);
   if (amx && cpu.vbmi2 && cpu.bf16 && (saved & 0x60000) == 0x60000 && amx_permission()) cpu.isa = Isa::kAmx;
@@ -91,5 +93,6 @@ Isa isa_selected() {
 
 bool has_avx512_bf16() { return cpu().bf16; }
 bool has_avx512_vbmi2() { return cpu().vbmi2; }
+bool has_avx512_vpopcntdq() { return cpu().vpopcntdq; }
 
 }  // namespace mirror

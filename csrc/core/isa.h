@@ -24,5 +24,6 @@ Isa isa_selected();
 // Extensions some AVX-512 machines lack.
 bool has_avx512_bf16();
 bool has_avx512_vbmi2();
+bool has_avx512_vpopcntdq();
 
 }  // namespace mirror

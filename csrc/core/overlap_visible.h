@@ -19,23 +19,22 @@ class VisibleSet {
   // A new view, whose set will be bits [words_of(num_faces)]; they are cleared.
   void start(uint64_t* bits);
 
-  // Pixels of the view. `op` and `view` are for the error: std::invalid_argument unless every id is -1..num_faces-1.
-  void add(const int32_t* ids, int64_t pixels, const char* op = "visible_triangles", int64_t view = 0);
+  // Pixels of the view. std::invalid_argument, which names op and view, unless every id is -1..num_faces-1.
+  void add(const int32_t* ids, int64_t pixels, const char* op, int64_t view);
 
   // How many triangles are in the set, which is complete now.
   int64_t finish() const;
 
  private:
-  template <class Count>
-  void count_pixels(const int32_t* ids, int64_t pixels, const int32_t* starts, int64_t runs,
-                    std::vector<Count>& counts);
+  void add_piece(const int32_t* ids, int64_t pixels, const char* op, int64_t view);
 
   Kernels kernels_;
   int64_t faces_, min_pixels_;
   uint64_t* bits_ = nullptr;
-  std::vector<uint8_t> few_;     // pixels so far, at most 255
+  std::vector<uint8_t> few_;  // pixels so far, but at most 255
   std::vector<uint32_t> many_;
-  std::vector<int32_t> starts_;  // of the runs in a piece of the map
+  std::vector<int32_t> starts_;
+  std::vector<uint64_t> mask_;
 };
 
 }  // namespace overlap

@@ -7,7 +7,9 @@
 #include "bindings/arguments.h"
 #include "bindings/match_lists.h"
 #include "core/isa.h"
+#include "core/overlap_check.h"
 #include "mirror/match_kernel.h"
+#include "mirror/overlap.h"
 #include "mirror/pooling.h"
 #include "mirror/pr_mac.h"
 #include "mirror/similarity_support.h"
@@ -190,6 +192,54 @@ nb::tuple masked_max_pool(const StridedInput& features, const Input& mask, bool 
   return nb::make_tuple(pooled, argmax.release());
 }
 
+nb::tuple visible_triangles(const Input& triangle_ids, int64_t num_faces, int64_t min_pixels,
+                            int num_threads) {
+  constexpr const char* op = "visible_triangles";
+  const IdMaps maps = bindings::id_maps(op, view(triangle_ids));
+  overlap::check_visible(op, num_faces, min_pixels);
+  Output<int64_t> bitsets({maps.views, words_of(num_faces)}), counts({maps.views});
+  unlocked([&] {
+    mirror::visible_triangles(maps, num_faces, min_pixels, reinterpret_cast<uint64_t*>(bitsets.data()),
+                              counts.data(), threads(num_threads));
+  });
+  return nb::make_tuple(bitsets.release(), counts.release());
+}
+
+nb::object shared_triangles(const Input& bitsets, const OptionalInput& weights, int num_threads) {
+  const Bitsets sets = bindings::bitsets_of("shared_triangles", view(bitsets));
+  if (!weights.has_value()) {
+    Output<int32_t> shared({sets.views, sets.views});
+    unlocked([&] { mirror::shared_triangles(sets, shared.data(), threads(num_threads)); });
+    return shared.release();
+  }
+  const TriangleWeights given = bindings::weights_of(view(*weights));
+  Output<double> shared({sets.views, sets.views});
+  unlocked([&] { mirror::shared_weights(sets, given, shared.data(), threads(num_threads)); });
+  return shared.release();
+}
+
+nb::object overlap_masks(const Input& triangle_ids, const Input& bitsets, const Input& pairs, int64_t rows,
+                         int64_t columns, bool directed, int num_threads) {
+  const bindings::MaskArguments args =
+      bindings::mask_arguments(view(triangle_ids), view(bitsets), view(pairs), rows, columns, directed);
+  Output<float> coverage(directed ? std::vector<int64_t>{args.pairs.count, rows, columns}
+                                  : std::vector<int64_t>{args.pairs.count, 2, rows, columns});
+  unlocked([&] {
+    mirror::overlap_masks(args.maps, args.sets, args.pairs, args.grid, coverage.data(), threads(num_threads));
+  });
+  return coverage.release();
+}
+
+nb::object morton_order(const Input& vertices, const Input& faces, int num_threads) {
+  const bindings::MeshArguments mesh = bindings::mesh_arguments("morton_order", view(vertices), view(faces));
+  Output<int32_t> order({mesh.num_faces});
+  unlocked([&] {
+    mirror::morton_order(mesh.vertices, mesh.scalar, mesh.num_vertices, mesh.faces, mesh.num_faces,
+                         order.data(), threads(num_threads));
+  });
+  return order.release();
+}
+
 }  // namespace
 }  // namespace mirror::numpy_ops
 
@@ -200,6 +250,10 @@ NB_MODULE(_numpy, m) {
   m.def("similarity_support", &ops::similarity_support);
   m.def("region_max_pool", &ops::region_max_pool);
   m.def("masked_max_pool", &ops::masked_max_pool);
+  m.def("visible_triangles", &ops::visible_triangles);
+  m.def("shared_triangles", &ops::shared_triangles);
+  m.def("overlap_masks", &ops::overlap_masks);
+  m.def("morton_order", &ops::morton_order);
   m.def("pr_mac", &ops::pr_mac);
   m.def("pr_mac_topk", &ops::pr_mac_topk);
   m.def("pr_mac_rerank", &ops::pr_mac_rerank);

@@ -47,6 +47,16 @@ STABLE_TORCH_LIBRARY(mirror, m) {
   // Gradient of both: grad and argmax [B, R, C] -> grad_features, of the type of grad and the shape of features; channels
   // side by side (channels_last) where they are so in features
   m.def("max_pool_backward(Tensor grad, Tensor features, Tensor argmax) -> Tensor");
+  // bitsets [N, words] int64, counts [N] int64
+  m.def("visible_triangles(Tensor triangle_ids, int num_faces, int min_pixels) -> (Tensor, Tensor)");
+  // [N, N] int32; float64 with weights
+  m.def("shared_triangles(Tensor bitsets, Tensor? weights) -> Tensor");
+  // coverage [P, 2, rows, columns], [P, rows, columns] if directed
+  m.def(
+      "overlap_masks(Tensor triangle_ids, Tensor bitsets, Tensor pairs, int rows, int columns, bool directed)"
+      " -> Tensor");
+  // order [F] int32
+  m.def("morton_order(Tensor vertices, Tensor faces) -> Tensor");
   // Instruction sets: the highest of this machine, and the one MIRROR_ISA selects.
   m.def("isa_available() -> str");
   m.def("isa_selected() -> str");

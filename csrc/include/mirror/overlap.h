@@ -47,7 +47,8 @@ struct TriangleWeights {
 // shared [views, views]: the weight of the triangles that are in both sets. The order of summation: in every block of
 // 512 triangles, eight sums of every eighth triangle in rising order, s0..s7; then ((s0 + s1) + (s2 + s3)) +
 // ((s4 + s5) + (s6 + s7)); then the blocks in rising order. Triangles that are not shared are not looked at.
-void shared_weights(const Bitsets& sets, const TriangleWeights& weights, double* shared, const Parallel& parallel);
+void shared_weights(const Bitsets& sets, const TriangleWeights& weights, double* shared,
+                    const Parallel& parallel);
 
 // The grid that a picture is divided into: cells of height / rows by width / columns pixels.
 struct Grid {
