@@ -1,0 +1,1 @@
+"""Learning towers from graded overlap: losses, and later sampling and training. Needs torch."""
