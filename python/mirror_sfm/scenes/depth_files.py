@@ -1,0 +1,182 @@
+"""Depth maps in files: 16-bit PNG or TIFF, PFM, NumPy."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from mirror_sfm.errors import MirrorError
+from mirror_sfm.photos import MAX_PIXELS, UnusablePhoto, large_photos_allowed, open_image, reasons_in_words, shown
+from mirror_sfm.scenes.cameras import Camera, Pinhole
+from mirror_sfm.scenes.files import broken, first_of, listed, read_bytes, said
+from mirror_sfm.scenes.pfm import pfm_size, read_pfm
+from mirror_sfm.scenes.scene import DepthMap
+
+_log = logging.getLogger("mirror_sfm")
+
+DEPTH_SUFFIXES = (".png", ".tif", ".tiff", ".pfm", ".npy")
+_NO_READING = 65535  # of a sensor; so is 0
+_WORDS = (".depth", "_depth", "-depth", ".geometric", ".photometric")  # that names of maps end with
+
+
+def depth_maps(
+    folder: Path, names: list[str], scale: float | None, camera: Callable[[int, int], Pinhole | None] | None = None
+) -> dict[str, DepthMap]:
+    """Maps of a folder by name of the photo they belong to: that with the same stem, but for a word such as ".depth".
+
+    Args:
+        folder: of the maps, below it folders as below that of the photos.
+        names: of the photos.
+        scale: values of a map per unit of the world; None: what whole numbers mean is unknown, and said when such a map
+            is read; others are in units of the world.
+        camera: the pinhole camera of a map of this width and height.
+
+    Raises:
+        UsageError: the folder cannot be read.
+        MirrorError: no map belongs to a photo, or two belong to one.
+    """
+    files: dict[str, Path] = {}
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() not in DEPTH_SUFFIXES or path.name.startswith("."):
+            continue
+        stem = _stem(path.relative_to(folder).with_suffix("").as_posix())
+        if stem in files:
+            raise MirrorError(f"{shown(str(files[stem]))} and {shown(path.name)}: two depth maps of one photo; keep one")
+        files[stem] = path
+    stems = {name: str(Path(name).with_suffix("").as_posix()) for name in names}
+    found = {name: files[stem] for name, stem in stems.items() if stem in files}
+    if not found:
+        inside = first_of(listed(folder)) or "nothing"
+        raise MirrorError(
+            f"no depth map in {shown(str(folder))} belongs to a photo: looked for "
+            f"{first_of([stems[name] for name in names[:1]])} with {', '.join(DEPTH_SUFFIXES)}; found {inside}"
+        )
+    if len(found) < len(names):
+        missing = [name for name in names if name not in found]
+        _log.warning("%d of %d photos have no depth map, first %s", len(missing), len(names), shown(missing[0]))
+    return {
+        name: DepthMap(lambda path=path: read_depth(path, scale), camera(*depth_size(path)) if camera else None)
+        for name, path in found.items()
+    }
+
+
+def read_depth(path: Path, scale: float | None = None) -> np.ndarray:
+    """Reads a map.
+
+    Args:
+        scale: values per unit of the world: 1000 for millimetres in a world of metres. None: numbers with a point are
+            in units of the world, and whole numbers are refused.
+
+    Returns:
+        [height, width] float32, units of the world; 0 where the file has 0, less, no finite number, or (16 bits) 65535.
+
+    Raises:
+        UsageError: the file cannot be read.
+        MirrorError: it is not a depth map, or of whole numbers without a scale.
+    """
+    suffix = path.suffix.lower()
+    values = read_pfm(path) if suffix == ".pfm" else _numpy(path) if suffix == ".npy" else _picture(path)
+    if values.dtype.kind in "ui":
+        if scale is None:
+            raise MirrorError(
+                f"{shown(str(path))} holds whole numbers and nothing says how many make one unit of the world: give the "
+                "scale, 1000 for millimetres in a world of metres"
+            )
+        values = np.where(values == _NO_READING, 0, values) if values.dtype.itemsize <= 2 else values
+    depth = np.asarray(values, np.float32) / np.float32(1 if scale is None else scale)
+    return np.where(np.isfinite(depth) & (depth > 0), depth, np.float32(0))
+
+
+def depth_size(path: Path) -> tuple[int, int]:
+    """(width, height) of a map, from its header.
+
+    Raises:
+        UsageError, MirrorError: as `read_depth`.
+    """
+    if path.suffix.lower() == ".pfm":
+        return pfm_size(path)
+    if path.suffix.lower() == ".npy":
+        height, width = _numpy(path).shape
+        return width, height
+    return picture_size(path)
+
+
+def picture_size(path: Path) -> tuple[int, int]:
+    """(width, height) of a photo as the sensor stored it, from its header.
+
+    Raises:
+        MirrorError: it is not a photo.
+    """
+    from mirror_sfm.photos import open_file
+
+    try:
+        with reasons_in_words(), large_photos_allowed(), open_file(path) as image:
+            width, height = image.size
+            if width * height > MAX_PIXELS:
+                raise UnusablePhoto(f"{width} x {height} pixels; the limit is {MAX_PIXELS // 1_000_000} million")
+            return width, height
+    except UnusablePhoto as reason:
+        raise MirrorError(f"{shown(str(path))}: {reason}") from reason
+
+
+def scaled_camera(camera: Camera, width: int, height: int) -> Camera:
+    """A pinhole camera given for a picture of another size, for this one.
+
+    Raises:
+        MirrorError: the camera distorts, or the proportions differ.
+    """
+    if (camera.width, camera.height) == (width, height):
+        return camera
+    if camera.distorts or abs(camera.width * height - width * camera.height) > max(camera.width, camera.height, width):
+        raise MirrorError(
+            f"the cameras are for pictures of {camera.width} x {camera.height}, the photos have {width} x {height} pixels; "
+            "expected the same size, or a pinhole camera and the same proportions"
+        )
+    pinhole = camera.pinhole.resized(width, height)
+    return Camera("PINHOLE", tuple(pinhole.intrinsics.tolist()), width, height)
+
+
+def scale_from(described: Mapping[str, object], path: Path) -> float | None:
+    """`depth_scale` of a JSON file.
+
+    Raises:
+        MirrorError: it is not a number above 0.
+    """
+    value = described.get("depth_scale")
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not (math.isfinite(value) and value > 0):
+        raise broken(path, "depth_scale", "expected a number above 0: values of a map per unit of the world")
+    return float(value)
+
+
+def _stem(name: str) -> str:
+    for word in _WORDS:
+        name = name.removesuffix(word)
+    return name
+
+
+def _picture(path: Path) -> np.ndarray:
+    content = read_bytes(path)
+    try:
+        with reasons_in_words(), large_photos_allowed(), open_image(content) as image:
+            if image.mode not in ("I;16", "I;16B", "I", "F", "L"):
+                raise UnusablePhoto(f"a picture of mode {image.mode}; expected one channel of 16 bits")
+            return np.asarray(image)
+    except UnusablePhoto as reason:
+        raise MirrorError(f"{shown(str(path))} is not a depth map: {reason}") from reason
+
+
+def _numpy(path: Path) -> np.ndarray:
+    try:
+        values = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError, SyntaxError, TypeError, OverflowError, MemoryError) as error:
+        raise MirrorError(f"{shown(str(path))} is not a depth map: {said(error)}") from error
+    if not isinstance(values, np.ndarray) or values.ndim != 2 or values.dtype.kind not in "uif" or not values.size:
+        raise MirrorError(f"{shown(str(path))} is not a depth map: expected an array of numbers [height, width]")
+    return values

@@ -1,0 +1,265 @@
+"""What a folder holds: `read_scene` finds its cameras, photos, surface and depth, whatever program left them there."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from mirror_sfm.errors import MirrorError, UsageError
+from mirror_sfm.photos import shown
+from mirror_sfm.scenes.blended import is_blended, read_blended
+from mirror_sfm.scenes.cameras import Camera, Pinhole, View
+from mirror_sfm.scenes.depth_files import depth_maps, picture_size, scaled_camera
+from mirror_sfm.scenes.files import first_of, listed
+from mirror_sfm.scenes.gl3d import is_gl3d, read_gl3d
+from mirror_sfm.scenes.meshes import MESH_SUFFIXES, holds_faces, read_mesh
+from mirror_sfm.scenes.photo_names import on_photos, photo_folder, photo_names
+from mirror_sfm.scenes.plain import depth_scale as told_scale
+from mirror_sfm.scenes.plain import read_json, read_plain_cameras
+from mirror_sfm.scenes.poses import MILLIMETRES, intrinsics_file, pose_folder, read_intrinsics, read_poses
+from mirror_sfm.scenes.scene import Scene
+
+_log = logging.getLogger("mirror_sfm")
+
+Location = str | os.PathLike[str]
+_MODELS = ("", "sparse", "sfm")  # and numbered folders in them
+_DEPTHS = ("depth", "depths", "rendered_depths", "rendered_depth_maps")
+_SAME = 1e-3  # of the extent of the cameras: two files with the same cameras
+
+
+def read_scene(
+    path: Location,
+    *,
+    name: str | None = None,
+    images: Location | None = None,
+    model: Location | None = None,
+    mesh: Location | None = None,
+    depth: Location | None = None,
+    cameras: Location | Pinhole | None = None,
+    depth_camera: Location | Pinhole | None = None,
+    depth_scale: float | None = None,
+) -> Scene:
+    """Reads the scene in a folder. What is not named is looked for there.
+
+    Cameras: GL3D (`geolabel/cameras.txt`), BlendedMVS (`cams/*_cam.txt`), a COLMAP model (in the folder itself,
+    `sparse`, `sfm`, or a numbered folder in one of them), a file `cameras*.json` (`plain.read_plain_cameras`), or
+    `pose/*.txt` with `camera-intrinsics.txt`. Photos: `images` and its like. Surface: the one mesh in the folder.
+    Depth: `depth` and its like. Of a COLMAP model and a file of cameras that agree, the model is taken.
+
+    Args:
+        path: folder of the scene, or of a COLMAP model.
+        name: of the scene; by default that of the folder.
+        images: folder of the photos.
+        model: folder of a COLMAP model.
+        mesh: file of the surface.
+        depth: folder of depth maps, each with the stem of its photo.
+        cameras: a file of cameras; with poses in text files, the photos' camera, or a file of its 3 x 3 matrix.
+        depth_camera: pinhole camera of the depth maps, or a file of its 3 x 3 matrix, where it is not the photos'.
+        depth_scale: values of a depth map per unit of the world.
+
+    Raises:
+        UsageError: there is no such folder or file, no cameras were found, or several.
+        MirrorError: a file is broken, or files do not belong together.
+    """
+    folder = Path(path)
+    if not folder.is_dir():
+        raise UsageError(f"{shown(str(folder))}: expected the folder of a scene")
+    photos = _existing(images, "folder of photos") if images is not None else photo_folder(folder)
+    scene = _cameras(folder, photos, images is not None, model, cameras)
+    if mesh is not None or (found := _mesh(folder)):
+        scene = replace(scene, mesh=read_mesh(_existing(mesh, "mesh", file=True) if mesh is not None else found))
+    maps = _existing(depth, "folder of depth maps") if depth is not None else None
+    if maps is not None or (not scene.depths and depth_folder(folder)):
+        scene = _with_depth(folder, maps or depth_folder(folder) or folder, scene, depth_camera, depth_scale)
+    return replace(scene, name=name or folder.resolve().name, source=str(folder))
+
+
+def _cameras(
+    folder: Path, photos: Path | None, photos_named: bool, model: Location | None, cameras: Location | Pinhole | None
+) -> Scene:
+    """Views, by the first reader that fits."""
+    if model is not None and cameras is not None:
+        raise UsageError("model and cameras: give one of them")
+    names = None if photos is None else photo_names(photos, below=photos_named or photos != folder)
+    if model is not None:
+        return _colmap(find_model(_existing(model, "folder of a COLMAP model")), photos, names)
+    if cameras is not None and not isinstance(cameras, Pinhole) and Path(cameras).suffix.lower() == ".json":
+        return _plain(_existing(cameras, "file of cameras", file=True), photos, names)
+    if cameras is not None or not (is_gl3d(folder) or is_blended(folder)):
+        return _found(folder, photos, names, cameras)
+    return (read_gl3d if is_gl3d(folder) else read_blended)(folder, photos if photos_named else None)
+
+
+def _found(folder: Path, photos: Path | None, names: list[str] | None, cameras: Location | Pinhole | None) -> Scene:
+    poses = pose_folder(folder)
+    if cameras is not None and poses is None:
+        raise UsageError(
+            f"cameras: expected a JSON file; intrinsics alone go with poses in text files, of which {shown(str(folder))} "
+            "has none"
+        )
+    ways: dict[str, Callable[[], Scene]] = {}
+    if cameras is None:
+        for place in models(folder):
+            ways[shown(str(place))] = lambda place=place: _colmap(place, photos, names)
+        for file in (name for name in listed(folder) if name.startswith("cameras") and name.endswith(".json")):
+            ways[shown(str(folder / file))] = lambda file=file: _plain(folder / file, photos, names)
+    if poses is not None:
+        ways[shown(str(poses))] = lambda: _posed(folder, poses, photos, names, cameras)
+    if not ways:
+        raise UsageError(
+            f"no cameras in {shown(str(folder))}: looked for a COLMAP model (in sparse, sparse/0, sfm, the folder), "
+            f"cameras*.json, pose/*.txt, geolabel/cameras.txt, cams/*_cam.txt; found {first_of(listed(folder), 8) or 'nothing'}"
+        )
+    first, *others = ways
+    scene = ways[first]()
+    for other in others:
+        if not _agree(scene, ways[other]()):
+            raise UsageError(
+                f"{first} and {other} have different cameras: say which is meant, model=FOLDER or cameras=FILE (--model, "
+                "--cameras)"
+            )
+    return scene
+
+
+def _agree(first: Scene, second: Scene) -> bool:
+    """Whether two readings have the same photos in the same places."""
+    centres = {view.name: view.centre for view in first.views}
+    others = {view.name: view.centre for view in second.views}
+    if centres.keys() != others.keys() or len(centres) < 2:
+        return False
+    a, b = (np.array([places[name] for name in sorted(centres)]) for places in (centres, others))
+    return bool(np.abs(a - b).max() <= _SAME * np.ptp(a, axis=0).max())
+
+
+def models(folder: Path) -> list[Path]:
+    """Folders of COLMAP models in the folder of a scene."""
+    from mirror_sfm.colmap.models import model_kind
+
+    found = []
+    for name in _MODELS:
+        place = folder / name
+        if model_kind(place):
+            found.append(place)
+        elif name or not found:
+            found += [place / number for number in listed(place) if number.isdigit() and model_kind(place / number)]
+    return found
+
+
+def find_model(folder: Path) -> Path:
+    """The one COLMAP model in a folder or a numbered folder in it.
+
+    Raises:
+        UsageError: there is none, or there are several.
+    """
+    found = models(folder)
+    if len(found) != 1:
+        what = f"several COLMAP models in {shown(str(folder))}: {first_of([str(place) for place in found], 5)}; say which"
+        raise UsageError(
+            what if found else f"no COLMAP model in {shown(str(folder))}: looked for cameras, images and points3D, .bin or .txt"
+        )
+    return found[0]
+
+
+def _colmap(model: Path, photos: Path | None, names: list[str] | None) -> Scene:
+    from mirror_sfm.colmap.models import read_model, tracks_kept
+
+    views, unregistered, tracks = read_model(model)
+    placed, others = on_photos(views, names, shown(str(model)), unregistered)
+    if len(placed) < len(views):
+        there = {view.name for view in placed}
+        tracks = tracks_kept(tracks, [k for k, view in enumerate(views) if view.name in there])
+    return Scene(name="", views=placed, unregistered=others, images=photos, tracks=tracks)
+
+
+def _plain(file: Path, photos: Path | None, names: list[str] | None) -> Scene:
+    described = read_plain_cameras(file).cameras
+    by_name = {camera.name: camera for camera in described}
+    if photos is None:
+        unknown = [camera.name for camera in described if camera.size is None]
+        if unknown:
+            raise MirrorError(
+                f"{shown(str(file))}, camera {shown(unknown[0])}: expected width and height, or image_size: there are no photos "
+                "to take them from"
+            )
+    bare = [View(c.name, c.sized(1, 1), c.cam_from_world) for c in described]
+    placed, others = on_photos(bare, names, shown(str(file)))
+    if photos is None:
+        return Scene(name="", views=placed, unregistered=others)
+    cameras = {id(view.cam_from_world): by_name[view.name] for view in bare}
+    views = []
+    for view in placed:
+        width, height = picture_size(photos / view.name)
+        camera = cameras[id(view.cam_from_world)].sized(width, height)
+        views.append(replace(view, camera=scaled_camera(camera, width, height)))
+    return Scene(name="", views=tuple(views), unregistered=others, images=photos)
+
+
+def _posed(
+    folder: Path, poses: Path, photos: Path | None, names: list[str] | None, cameras: Location | Pinhole | None
+) -> Scene:
+    if photos is None or names is None:
+        raise UsageError(f"{shown(str(folder))} has poses but no photos, of whose size the intrinsics are; give images")
+    found = read_poses(poses)
+    blank = Camera("PINHOLE", (1, 1, 0, 0), 1, 1)
+    bare = [View(stem, blank, pose) for stem, pose in found.items() if pose is not None]
+    placed, others = on_photos(bare, names, shown(str(poses)))
+    views = []
+    for view in placed:
+        width, height = picture_size(photos / view.name)
+        if isinstance(cameras, Pinhole):
+            pinhole = cameras
+        else:
+            pinhole = read_intrinsics(Path(cameras) if cameras is not None else intrinsics_file(folder), width, height)
+        camera = Camera("PINHOLE", tuple(pinhole.intrinsics.tolist()), pinhole.width, pinhole.height)
+        views.append(replace(view, camera=scaled_camera(camera, width, height)))
+    return Scene(name="", views=tuple(views), unregistered=others, images=photos)
+
+
+def _mesh(folder: Path) -> Path | None:
+    """The mesh in the folder of a scene, None where there is none."""
+    files = [folder / name for name in listed(folder) if Path(name).suffix.lower() in MESH_SUFFIXES]
+    found = [file for file in files if file.is_file() and holds_faces(file)]
+    if len(found) > 1:
+        raise UsageError(f"several meshes in {shown(str(folder))}: {first_of([f.name for f in found])}; say which (--mesh)")
+    return found[0] if found else None
+
+
+def depth_folder(scene: Path) -> Path | None:
+    """The folder of depth maps of a scene, None where it has none."""
+    return next((scene / name for name in _DEPTHS if listed(scene / name)), None)
+
+
+def _with_depth(
+    folder: Path, maps: Path, scene: Scene, depth_camera: Location | Pinhole | None, scale: float | None
+) -> Scene:
+    """The scene with depth maps. Poses in text files come with maps in millimetres, and the intrinsics beside them are
+    those of the depth sensor."""
+    posed = pose_folder(folder) is not None
+    if scale is None:
+        files = [folder / "manifest.json", *(folder / n for n in listed(folder) if n.startswith("cameras") and n.endswith(".json"))]
+        told = {told_scale(file, read_json(file)) for file in files if file.is_file()} - {None}
+        if len(told) > 1:
+            raise MirrorError(f"{shown(str(folder))}: depth_scale is {' and '.join(f'{x:g}' for x in told)}; expected one")
+        scale = told.pop() if told else MILLIMETRES if posed else None
+    elif not (np.isfinite(scale) and scale > 0):
+        raise UsageError(f"depth_scale: expected a number above 0, got {scale}")
+    source = depth_camera if depth_camera is not None else intrinsics_file(folder) if posed else None
+
+    def camera(width: int, height: int) -> Pinhole | None:
+        if source is None or isinstance(source, Pinhole):
+            return None if source is None else source.resized(width, height)
+        return read_intrinsics(Path(source), width, height)
+
+    return replace(scene, depths=depth_maps(maps, [view.name for view in scene.views], scale, camera))
+
+
+def _existing(path: Location, what: str, file: bool = False) -> Path:
+    found = Path(path)
+    if not (found.is_file() if file else found.is_dir()):
+        raise UsageError(f"no such {what}: {shown(str(found))}")
+    return found
