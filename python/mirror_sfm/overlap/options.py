@@ -1,0 +1,53 @@
+"""How photos look at a surface."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from mirror_sfm.errors import UsageError
+from mirror_sfm.overlap.measured import LabelOptions
+from mirror_sfm.threads import processors
+
+
+@dataclass(frozen=True)
+class OverlapOptions:
+    """How photos look at a surface.
+
+    Attributes:
+        long_side: of a photo as it is drawn, in pixels; counts of triangles depend on it.
+        min_pixels: a triangle is seen from so many pixels on.
+        near: distance of the near plane, as a share of the median depth of what the photo shows.
+        cull: triangles are seen from their front only (corners counter-clockwise), not from both sides.
+        masks: whether to make masks.
+        labels: masks are made for pairs that overlap at least as weak positives do.
+        depth_tolerance: without a surface: how far depth may differ, relative to depth.
+        threads: None: as many as there are processors.
+        progress: whether to show bars.
+    """
+
+    long_side: int = 1024
+    min_pixels: int = 1
+    near: float = 1e-3
+    cull: bool = False
+    masks: bool = True
+    labels: LabelOptions = field(default_factory=LabelOptions)
+    depth_tolerance: float = 0.01
+    threads: int | None = None
+    progress: bool = False
+
+    def __post_init__(self) -> None:
+        for name, low, high in (("long_side", 1, 16384), ("min_pixels", 1, 1 << 30)):
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise UsageError(f"{name}: expected a whole number from {low} to {high}, got {value}")
+        for name in ("near", "depth_tolerance"):
+            value = getattr(self, name)
+            if not 0 < value < 1:
+                raise UsageError(f"{name}: expected a share above 0 and below 1, got {value}")
+        if self.threads is not None and self.threads < 1:
+            raise UsageError(f"threads: expected at least 1, got {self.threads}")
+
+    @property
+    def workers(self) -> int:
+        """Threads to use."""
+        return self.threads or processors()
