@@ -32,6 +32,7 @@ class Slabs {
     step_ = std::clamp<int64_t>(wanted / (sets.views * kBlockWords * 8), 1, std::max<int64_t>(blocks_, 1));
     occupied_.resize(static_cast<size_t>(step_ * sets.views));
     starts_.resize(static_cast<size_t>(step_ + 1));
+    members_.resize(static_cast<size_t>(step_));
   }
 
   int64_t blocks() const { return blocks_; }
@@ -52,7 +53,6 @@ class Slabs {
     if (total > capacity_) {
       words_ = Buffer<uint64_t>(total * kGroupWords);
       views_ = Buffer<int32_t>(total * kLanes);
-      members_.resize(static_cast<size_t>(step_));
       capacity_ = total;
     }
     run_tasks(parallel, count_, [&] { return [&](int64_t b) { lay_out_block(b); }; });
