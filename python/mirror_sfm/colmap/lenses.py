@@ -13,7 +13,9 @@ from mirror_sfm.errors import MirrorError
 from mirror_sfm.photos import shown
 from mirror_sfm.scenes.cameras import Camera, Pinhole
 
-_FOUND_AGAIN = 0.5  # pixels within which a ray must come back to its pixel: high-order terms fold back outside the image
+_FOUND_AGAIN = (
+    0.5  # pixels within which a ray must come back to its pixel: high-order terms fold back outside the image
+)
 _ROWS = 64  # of a photo at a time
 
 
@@ -50,9 +52,11 @@ def principal_point(model: str) -> tuple[int, int]:
         MirrorError: the model is unknown, or has none.
     """
     known = pycolmap.CameraModelId.__members__.get(model)
-    places = [] if known in (None, pycolmap.CameraModelId.INVALID) else pycolmap.Camera.create_from_model_name(
-        1, model, 1.0, 1, 1
-    ).principal_point_idxs()
+    places = (
+        []
+        if known in (None, pycolmap.CameraModelId.INVALID)
+        else pycolmap.Camera.create_from_model_name(1, model, 1.0, 1, 1).principal_point_idxs()
+    )
     if len(places) != 2:
         raise MirrorError(f"the camera model {shown(model)} is unknown or has no principal point")
     return places[0], places[1]

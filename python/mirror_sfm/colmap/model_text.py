@@ -81,7 +81,7 @@ def _points(path: Path, images: list[ModelImage]) -> ModelPoints:
     ids, xyz, lengths, track = [], [], [], []
     for line in lines:
         if len(line.words) < 8 or len(line.words) % 2:
-            raise line.broken(f"expected a point: number, x y z, r g b, error, pairs of its track; {len(line.words)} words")
+            raise line.broken(f"expected a point: number, x y z, r g b, error, track; found {len(line.words)} words")
         ids.append(line.whole(0, "the number of a point"))
         xyz.append(line.numbers(1, 4))
         try:
@@ -91,7 +91,11 @@ def _points(path: Path, images: list[ModelImage]) -> ModelPoints:
         lengths.append(len(track[-1]) // 2)
     elements = np.concatenate(track) if track else np.empty(0, np.uint32)
     points = ModelPoints(
-        np.array(ids, np.uint64), np.array(xyz).reshape(-1, 3), np.array(lengths, np.int64), elements[::2], elements[1::2]
+        np.array(ids, np.uint64),
+        np.array(xyz).reshape(-1, 3),
+        np.array(lengths, np.int64),
+        elements[::2],
+        elements[1::2],
     )
 
     def fault(point: int, element: int, what: str) -> MirrorError:

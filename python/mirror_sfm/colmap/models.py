@@ -146,14 +146,14 @@ def _model(views: tuple[View, ...], tracks: Tracks | None, colours: np.ndarray |
             image.points2D = pycolmap.Point2DList([pycolmap.Point2D(xy) for xy in camera.img_from_cam(seen, False)])
         model.add_image_with_trivial_frame(image, pycolmap.Rigid3d(view.cam_from_world))
     if tracks is not None:
-        view = np.repeat(np.arange(len(views)), np.diff(tracks.offsets))
-        row = np.arange(len(tracks.seen)) - tracks.offsets[view]
+        viewer = np.repeat(np.arange(len(views)), np.diff(tracks.offsets))
+        row = np.arange(len(tracks.seen)) - tracks.offsets[viewer]
         order = np.argsort(tracks.seen, kind="stable")
         ends = np.searchsorted(tracks.seen[order], np.arange(len(tracks.points) + 1))
         colours = np.zeros((len(tracks.points), 3), np.uint8) if colours is None else colours
         for point, xyz in enumerate(tracks.points):
             sights = order[ends[point] : ends[point + 1]]
-            track = [pycolmap.TrackElement(int(view[s]) + 1, int(row[s])) for s in sights]
+            track = [pycolmap.TrackElement(int(viewer[s]) + 1, int(row[s])) for s in sights]
             model.add_point3D(xyz, pycolmap.Track(track), colours[point])
     return model
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -82,7 +83,7 @@ def read_blended(scene: str | os.PathLike[str], images: Path | None = None) -> S
         unregistered=unregistered,
         images=images,
         depths={
-            name: DepthMap(lambda path=path: read_depth(path))
+            name: DepthMap(partial(read_depth, path))
             for name, path in depths.items()
             if path.is_file() and path not in empty
         },

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import logging
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from mirror_sfm.errors import MirrorError
 from mirror_sfm.photos import MAX_PIXELS, UnusablePhoto, large_photos_allowed, open_image, reasons_in_words, shown
 from mirror_sfm.scenes.cameras import Camera, Pinhole
-from mirror_sfm.scenes.files import broken, first_of, listed, read_bytes, said
+from mirror_sfm.scenes.files import first_of, listed, read_bytes, said
 from mirror_sfm.scenes.pfm import pfm_size, read_pfm
 from mirror_sfm.scenes.scene import DepthMap
 
@@ -46,7 +45,7 @@ def depth_maps(
             continue
         stem = _stem(path.relative_to(folder).with_suffix("").as_posix())
         if stem in files:
-            raise MirrorError(f"{shown(str(files[stem]))} and {shown(path.name)}: two depth maps of one photo; keep one")
+            raise MirrorError(f"{shown(str(files[stem]))} and {shown(path.name)}: two maps of one photo; keep one")
         files[stem] = path
     stems = {name: str(Path(name).with_suffix("").as_posix()) for name in names}
     found = {name: files[stem] for name, stem in stems.items() if stem in files}
@@ -60,7 +59,7 @@ def depth_maps(
         missing = [name for name in names if name not in found]
         _log.warning("%d of %d photos have no depth map, first %s", len(missing), len(names), shown(missing[0]))
     return {
-        name: DepthMap(lambda path=path: read_depth(path, scale), camera(*depth_size(path)) if camera else None)
+        name: DepthMap(partial(read_depth, path, scale), camera(*depth_size(path)) if camera else None)
         for name, path in found.items()
     }
 
@@ -84,12 +83,13 @@ def read_depth(path: Path, scale: float | None = None) -> np.ndarray:
     if values.dtype.kind in "ui":
         if scale is None:
             raise MirrorError(
-                f"{shown(str(path))} holds whole numbers and nothing says how many make one unit of the world: give the "
-                "scale, 1000 for millimetres in a world of metres"
+                f"{shown(str(path))} holds whole numbers and nothing says how many make one unit of the world: give "
+                "depth_scale, 1000 for millimetres in a world of metres"
             )
         values = np.where(values == _NO_READING, 0, values) if values.dtype.itemsize <= 2 else values
-    depth = np.asarray(values, np.float32) / np.float32(1 if scale is None else scale)
-    return np.where(np.isfinite(depth) & (depth > 0), depth, np.float32(0))
+    with np.errstate(all="ignore"):
+        depth = np.asarray(values, np.float32) / np.float32(1 if scale is None else scale)
+        return np.where(np.isfinite(depth) & (depth > 0), depth, np.float32(0))
 
 
 def depth_size(path: Path) -> tuple[int, int]:
@@ -134,25 +134,11 @@ def scaled_camera(camera: Camera, width: int, height: int) -> Camera:
         return camera
     if camera.distorts or abs(camera.width * height - width * camera.height) > max(camera.width, camera.height, width):
         raise MirrorError(
-            f"the cameras are for pictures of {camera.width} x {camera.height}, the photos have {width} x {height} pixels; "
+            f"the cameras are for pictures of {camera.width} x {camera.height} pixels, photos have {width} x {height}; "
             "expected the same size, or a pinhole camera and the same proportions"
         )
     pinhole = camera.pinhole.resized(width, height)
     return Camera("PINHOLE", tuple(pinhole.intrinsics.tolist()), width, height)
-
-
-def scale_from(described: Mapping[str, object], path: Path) -> float | None:
-    """`depth_scale` of a JSON file.
-
-    Raises:
-        MirrorError: it is not a number above 0.
-    """
-    value = described.get("depth_scale")
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not (math.isfinite(value) and value > 0):
-        raise broken(path, "depth_scale", "expected a number above 0: values of a map per unit of the world")
-    return float(value)
 
 
 def _stem(name: str) -> str:
@@ -175,7 +161,7 @@ def _picture(path: Path) -> np.ndarray:
 def _numpy(path: Path) -> np.ndarray:
     try:
         values = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError, SyntaxError, TypeError, OverflowError, MemoryError) as error:
+    except Exception as error:  # fed with a damaged header, NumPy raises nearly anything
         raise MirrorError(f"{shown(str(path))} is not a depth map: {said(error)}") from error
     if not isinstance(values, np.ndarray) or values.ndim != 2 or values.dtype.kind not in "uif" or not values.size:
         raise MirrorError(f"{shown(str(path))} is not a depth map: expected an array of numbers [height, width]")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -68,7 +69,7 @@ def read_gl3d(scene: str | os.PathLike[str], images: Path | None = None) -> Scen
 
 
 def _names(scene: Path, images: Path | None, least: int) -> list[str]:
-    """Names of the photos by index: the files of the folder in their order, else `image_list.txt`, else 00000000.jpg."""
+    """Names of the photos by index: the folder's files in order, else `image_list.txt`, else 00000000.jpg."""
     if images is not None:
         names = photo_names(images)
         indices = [PurePosixPath(name).stem for name in names]
@@ -78,8 +79,8 @@ def _names(scene: Path, images: Path | None, least: int) -> list[str]:
             absent = [k for k in range(count) if k not in by_index]
             if absent:
                 raise MirrorError(
-                    f"{shown(str(images))}: no photo of index {absent[0]}; expected {absent[0]:08d} and a suffix, one for "
-                    f"each of {count} images"
+                    f"{shown(str(images))}: no photo of index {absent[0]}; expected {absent[0]:08d} and a suffix, "
+                    f"one for each of {count} images"
                 )
             return [by_index[k] for k in range(count)]
         if len(names) >= least:
@@ -90,8 +91,8 @@ def _names(scene: Path, images: Path | None, least: int) -> list[str]:
         if len(names) >= least and len(set(names)) == len(names):
             return names
         raise MirrorError(
-            f"{shown(str(scene / 'image_list.txt'))}: {len(set(names))} different names; expected {least} or more, one for "
-            "each camera"
+            f"{shown(str(scene / 'image_list.txt'))}: {len(set(names))} different names; expected {least} or more, "
+            "one for each camera"
         )
     return [f"{k:08d}.jpg" for k in range(least)]
 
@@ -105,7 +106,7 @@ def _depths(scene: Path, cameras: dict[str, GL3DCamera]) -> dict[str, DepthMap]:
             path = stems.get(PurePosixPath(name).stem) or stems.get(f"{camera.index:08d}")
             if path is not None and path.suffix == ".pfm":
                 pinhole = camera.undistorted().resized(*depth_size(path))
-                maps[name] = DepthMap(lambda path=path: read_depth(path), pinhole)
+                maps[name] = DepthMap(partial(read_depth, path), pinhole)
         if maps:
             return maps
     return {}
@@ -160,9 +161,7 @@ def _halves(ratios: Ratios, rank: np.ndarray, place: dict[tuple[int, int], int])
     return halves
 
 
-def _coverage(
-    masks: GL3DMasks, rank: np.ndarray, place: dict[tuple[int, int], int], fill_holes: bool
-) -> np.ndarray:
+def _coverage(masks: GL3DMasks, rank: np.ndarray, place: dict[tuple[int, int], int], fill_holes: bool) -> np.ndarray:
     """[P, 2, 56, 56] uint8 in the order of names: masks of another side by exact area averaging."""
     coverage = np.zeros((len(place), 2, MASK_SIDE, MASK_SIDE), np.uint8)
     for (i, j), mask in zip(masks.pairs, masks.masks, strict=True):
@@ -174,9 +173,7 @@ def _coverage(
     return coverage
 
 
-def write_overlap(
-    scene: str | os.PathLike[str], overlap: Overlap, side: int = 32, key: str = "int32"
-) -> None:
+def write_overlap(scene: str | os.PathLike[str], overlap: Overlap, side: int = 32, key: str = "int32") -> None:
     """Writes the overlap of a scene as GL3D has it: `image_list.txt`, `geolabel/common_track.txt`, `mesh_overlap.txt`
     (triangles) and `mask.bin` (of pairs with a mask), whichever the overlap has. Indices are rows of `overlap.names`.
 
@@ -206,8 +203,8 @@ def write_overlap(
 
 
 def area_sums(masks: np.ndarray, side: int) -> tuple[np.ndarray, int]:
-    """Whole-number masks [..., s, s] summed over the cells of [..., side, side], by the area that each old cell covers of
-    each new one; and what to divide by for their mean. Exact."""
+    """Whole-number masks [..., s, s] summed over the cells of [..., side, side], by the area that each old cell covers
+    of each new one; and what to divide by for their mean. Exact."""
     source = masks.shape[-1]
     new, old = np.arange(side)[:, None] * source, np.arange(source)[None] * side
     covered = np.maximum(np.minimum(new + source, old + side) - np.maximum(new, old), 0)

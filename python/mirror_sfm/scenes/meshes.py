@@ -68,13 +68,13 @@ def _loaded(path: Path) -> Any:
         raise
     except Exception as error:  # fed with damaged bytes, trimesh raises nearly anything
         raise MirrorError(
-            f"{shown(str(path))} is not a mesh that can be read: {said(error)}; expected faces that are all triangles or "
-            "all quads, in a whole file"
+            f"{shown(str(path))} is not a mesh that can be read: {said(error)}; expected a whole file, its faces "
+            "all triangles or all quads"
         ) from error
     if points:
         raise MirrorError(
-            f"{shown(str(path))} is a point cloud, {points} points without faces: leave the mesh out and a surface is made "
-            "from the scene's points or depth, or mesh it first"
+            f"{shown(str(path))} is a point cloud, {points} points without faces: mesh it first, or leave it "
+            "out and a surface is made from the scene's points or depth"
         )
     raise MirrorError(f"{shown(str(path))} is empty; expected triangles")
 

@@ -30,7 +30,9 @@ def read_pfm(path: str | os.PathLike[str]) -> np.ndarray:
     width, height, order, start = _header(path, content)
     if len(content) - start != 4 * width * height:
         raise broken(
-            path, f"byte {start}", f"expected {width} x {height} numbers of 4 bytes, {len(content) - start} bytes follow"
+            path,
+            f"byte {start}",
+            f"expected {width} x {height} numbers of 4 bytes, found {len(content) - start} bytes",
         )
     values = np.frombuffer(content, f"{order}f4", offset=start).reshape(height, width)
     return np.ascontiguousarray(values[::-1], np.float32)

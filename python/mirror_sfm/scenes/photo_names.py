@@ -89,5 +89,7 @@ def on_photos(
             f"{source}: no camera belongs to a photo: cameras {first_of(missing)}; photos {first_of(names) or 'none'}"
         )
     if missing:
-        _log.warning("%s: %d of %d cameras have no photo, first %s", source, len(missing), len(views), shown(missing[0]))
+        _log.warning(
+            "%s: %d of %d cameras have no photo, first %s", source, len(missing), len(views), shown(missing[0])
+        )
     return tuple(found[name] for name in sorted(found)), tuple(name for name in sorted(names) if name not in found)

@@ -1,8 +1,8 @@
 """Cameras in JSON, as small data sets and our own demo have them, and poses and intrinsics in text files.
 
-    {"image_size": [640, 480], "cameras": {"a": {"K": [[..], [..], [..]], "cam_to_world": [[..], ..]}}}
-    {"cameras": [{"name": "a.jpg", "width": 640, "height": 480, "model": "SIMPLE_RADIAL", "params": [..],
-                  "cam_from_world": [[..], [..], [..]]}]}
+{"image_size": [640, 480], "cameras": {"a": {"K": [[..], [..], [..]], "cam_to_world": [[..], ..]}}}
+{"cameras": [{"name": "a.jpg", "width": 640, "height": 480, "model": "SIMPLE_RADIAL", "params": [..],
+              "cam_from_world": [[..], [..], [..]]}]}
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 
-from mirror_sfm.errors import MirrorError
 from mirror_sfm.photos import shown
 from mirror_sfm.scenes.cameras import Camera
 from mirror_sfm.scenes.files import broken, read_bytes, read_lines, said
@@ -141,7 +140,7 @@ def _camera(path: Path, name: str, entry: Mapping[str, Any], size: tuple[int, in
         k = _matrix(path, f"{where}, K", entry["K"], ((3, 3),))
         if k[0, 1] != 0 or k[1, 0] != 0 or (k[2] != (0, 0, 1)).any() or min(k[0, 0], k[1, 1]) <= 0:
             raise broken(path, f"{where}, K", "expected [[fx, 0, cx], [0, fy, cy], [0, 0, 1]]")
-        model, params = "PINHOLE", (k[0, 0], k[1, 1], k[0, 2], k[1, 2])
+        model, params = "PINHOLE", [k[0, 0], k[1, 1], k[0, 2], k[1, 2]]
     elif isinstance(entry.get("model"), str) and isinstance(entry.get("params"), list):
         model = entry["model"].rpartition(".")[2]  # "CameraModelId.PINHOLE" is pycolmap's way of printing it
         params = _numbers(path, f"{where}, params", entry["params"], None)
@@ -235,7 +234,7 @@ def _matrix(path: Path, where: str, value: Any, shapes: tuple[tuple[int, int], .
 
 
 def read_matrix(path: Path, rows: int, columns: int, finite: bool = True) -> np.ndarray:
-    """[rows, columns] float64 of a text file that holds nothing else; with `finite` False, inf and nan count as numbers.
+    """[rows, columns] float64 of a text file that holds nothing else; without `finite`, inf and nan count as numbers.
 
     Raises:
         UsageError: the file cannot be read.

@@ -45,24 +45,30 @@ def read_poses(folder: Path) -> dict[str, np.ndarray | None]:
     return poses
 
 
+def find_intrinsics(scene: Path) -> Path | None:
+    """The file of intrinsics of a scene, None where there is none."""
+    return next((scene / name for name in INTRINSICS if (scene / name).is_file()), None)
+
+
 def intrinsics_file(scene: Path) -> Path:
     """The file of intrinsics of a scene.
 
     Raises:
         UsageError: there is none.
     """
-    for name in INTRINSICS:
-        if (scene / name).is_file():
-            return scene / name
-    raise UsageError(
-        f"{shown(str(scene))} has poses but no intrinsics: looked for {', '.join(INTRINSICS)}; found "
-        f"{first_of(listed(scene))}"
-    )
+    found = find_intrinsics(scene)
+    if found is None:
+        raise UsageError(
+            f"{shown(str(scene))} has poses but no intrinsics: looked for {', '.join(INTRINSICS)}; found "
+            f"{first_of(listed(scene))}"
+        )
+    return found
 
 
 def read_intrinsics(path: Path, width: int, height: int) -> Pinhole:
-    """The pinhole camera of a 3 x 3 matrix, for pictures of this size, the first pixel's centre at (0.5, 0.5); a principal
-    point at ((width - 1) / 2, (height - 1) / 2) is the middle of a picture whose first pixel's centre is at (0, 0).
+    """The pinhole camera of a 3 x 3 matrix, for pictures of this size, the first pixel's centre at (0.5, 0.5).
+
+    A principal point at ((width - 1) / 2, (height - 1) / 2) is the middle where that centre is at (0, 0), and is moved.
 
     Raises:
         UsageError: the file cannot be read.

@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,14 @@ from mirror_sfm.scenes.meshes import MESH_SUFFIXES, holds_faces, read_mesh
 from mirror_sfm.scenes.photo_names import on_photos, photo_folder, photo_names
 from mirror_sfm.scenes.plain import depth_scale as told_scale
 from mirror_sfm.scenes.plain import read_json, read_plain_cameras
-from mirror_sfm.scenes.poses import MILLIMETRES, intrinsics_file, pose_folder, read_intrinsics, read_poses
+from mirror_sfm.scenes.poses import (
+    MILLIMETRES,
+    find_intrinsics,
+    intrinsics_file,
+    pose_folder,
+    read_intrinsics,
+    read_poses,
+)
 from mirror_sfm.scenes.scene import Scene
 
 _log = logging.getLogger("mirror_sfm")
@@ -71,8 +79,9 @@ def read_scene(
         raise UsageError(f"{shown(str(folder))}: expected the folder of a scene")
     photos = _existing(images, "folder of photos") if images is not None else photo_folder(folder)
     scene = _cameras(folder, photos, images is not None, model, cameras)
-    if mesh is not None or (found := _mesh(folder)):
-        scene = replace(scene, mesh=read_mesh(_existing(mesh, "mesh", file=True) if mesh is not None else found))
+    surface = _existing(mesh, "mesh", file=True) if mesh is not None else _mesh(folder)
+    if surface is not None:
+        scene = replace(scene, mesh=read_mesh(surface))
     maps = _existing(depth, "folder of depth maps") if depth is not None else None
     if maps is not None or (not scene.depths and depth_folder(folder)):
         scene = _with_depth(folder, maps or depth_folder(folder) or folder, scene, depth_camera, depth_scale)
@@ -99,41 +108,44 @@ def _found(folder: Path, photos: Path | None, names: list[str] | None, cameras: 
     poses = pose_folder(folder)
     if cameras is not None and poses is None:
         raise UsageError(
-            f"cameras: expected a JSON file; intrinsics alone go with poses in text files, of which {shown(str(folder))} "
-            "has none"
+            "cameras: expected a JSON file; intrinsics alone go with poses in text files, which are missing in "
+            f"{shown(str(folder))}"
         )
     ways: dict[str, Callable[[], Scene]] = {}
     if cameras is None:
         for place in models(folder):
-            ways[shown(str(place))] = lambda place=place: _colmap(place, photos, names)
-        for file in (name for name in listed(folder) if name.startswith("cameras") and name.endswith(".json")):
-            ways[shown(str(folder / file))] = lambda file=file: _plain(folder / file, photos, names)
+            ways[shown(str(place))] = partial(_colmap, place, photos, names)
+        for file in _camera_files(folder):
+            ways[shown(str(folder / file))] = partial(_plain, folder / file, photos, names)
     if poses is not None:
-        ways[shown(str(poses))] = lambda: _posed(folder, poses, photos, names, cameras)
+        ways[shown(str(poses))] = partial(_posed, folder, poses, photos, names, cameras)
     if not ways:
         raise UsageError(
             f"no cameras in {shown(str(folder))}: looked for a COLMAP model (in sparse, sparse/0, sfm, the folder), "
-            f"cameras*.json, pose/*.txt, geolabel/cameras.txt, cams/*_cam.txt; found {first_of(listed(folder), 8) or 'nothing'}"
+            "cameras*.json, pose/*.txt, geolabel/cameras.txt, cams/*_cam.txt; found "
+            f"{first_of(listed(folder), 8) or 'nothing'}"
         )
     first, *others = ways
     scene = ways[first]()
     for other in others:
         if not _agree(scene, ways[other]()):
             raise UsageError(
-                f"{first} and {other} have different cameras: say which is meant, model=FOLDER or cameras=FILE (--model, "
-                "--cameras)"
+                f"{first} and {other} have different cameras: say which is meant, model=FOLDER or cameras=FILE "
+                "(--model, --cameras)"
             )
     return scene
 
 
 def _agree(first: Scene, second: Scene) -> bool:
-    """Whether two readings have the same photos in the same places."""
-    centres = {view.name: view.centre for view in first.views}
-    others = {view.name: view.centre for view in second.views}
-    if centres.keys() != others.keys() or len(centres) < 2:
+    """Whether two readings put the photos that both have in the same places."""
+    others = {view.name: view for view in second.views}
+    both = [(view, others[view.name]) for view in first.views if view.name in others]
+    if not both:
         return False
-    a, b = (np.array([places[name] for name in sorted(centres)]) for places in (centres, others))
-    return bool(np.abs(a - b).max() <= _SAME * np.ptp(a, axis=0).max())
+    centres = np.array([(a.centre, b.centre) for a, b in both])
+    turns = np.array([a.cam_from_world[:, :3] - b.cam_from_world[:, :3] for a, b in both])
+    extent = np.ptp(centres[:, 0], axis=0).max() or np.abs(centres).max()
+    return bool(np.abs(centres[:, 0] - centres[:, 1]).max() <= _SAME * extent and np.abs(turns).max() <= _SAME)
 
 
 def models(folder: Path) -> list[Path]:
@@ -158,9 +170,13 @@ def find_model(folder: Path) -> Path:
     """
     found = models(folder)
     if len(found) != 1:
-        what = f"several COLMAP models in {shown(str(folder))}: {first_of([str(place) for place in found], 5)}; say which"
+        what = (
+            f"several COLMAP models in {shown(str(folder))}: {first_of([str(place) for place in found], 5)}; say which"
+        )
         raise UsageError(
-            what if found else f"no COLMAP model in {shown(str(folder))}: looked for cameras, images and points3D, .bin or .txt"
+            what
+            if found
+            else f"no COLMAP model in {shown(str(folder))}: looked for cameras, images and points3D, .bin or .txt"
         )
     return found[0]
 
@@ -183,8 +199,8 @@ def _plain(file: Path, photos: Path | None, names: list[str] | None) -> Scene:
         unknown = [camera.name for camera in described if camera.size is None]
         if unknown:
             raise MirrorError(
-                f"{shown(str(file))}, camera {shown(unknown[0])}: expected width and height, or image_size: there are no photos "
-                "to take them from"
+                f"{shown(str(file))}, camera {shown(unknown[0])}: expected width and height, or image_size: there "
+                "are no photos to take them from"
             )
     bare = [View(c.name, c.sized(1, 1), c.cam_from_world) for c in described]
     placed, others = on_photos(bare, names, shown(str(file)))
@@ -225,7 +241,9 @@ def _mesh(folder: Path) -> Path | None:
     files = [folder / name for name in listed(folder) if Path(name).suffix.lower() in MESH_SUFFIXES]
     found = [file for file in files if file.is_file() and holds_faces(file)]
     if len(found) > 1:
-        raise UsageError(f"several meshes in {shown(str(folder))}: {first_of([f.name for f in found])}; say which (--mesh)")
+        raise UsageError(
+            f"several meshes in {shown(str(folder))}: {first_of([f.name for f in found])}; say which (--mesh)"
+        )
     return found[0] if found else None
 
 
@@ -241,14 +259,11 @@ def _with_depth(
     those of the depth sensor."""
     posed = pose_folder(folder) is not None
     if scale is None:
-        files = [folder / "manifest.json", *(folder / n for n in listed(folder) if n.startswith("cameras") and n.endswith(".json"))]
-        told = {told_scale(file, read_json(file)) for file in files if file.is_file()} - {None}
-        if len(told) > 1:
-            raise MirrorError(f"{shown(str(folder))}: depth_scale is {' and '.join(f'{x:g}' for x in told)}; expected one")
-        scale = told.pop() if told else MILLIMETRES if posed else None
+        told = _told_scale(folder)
+        scale = told if told is not None else MILLIMETRES if posed else None
     elif not (np.isfinite(scale) and scale > 0):
         raise UsageError(f"depth_scale: expected a number above 0, got {scale}")
-    source = depth_camera if depth_camera is not None else intrinsics_file(folder) if posed else None
+    source = depth_camera if depth_camera is not None else find_intrinsics(folder) if posed else None
 
     def camera(width: int, height: int) -> Pinhole | None:
         if source is None or isinstance(source, Pinhole):
@@ -256,6 +271,20 @@ def _with_depth(
         return read_intrinsics(Path(source), width, height)
 
     return replace(scene, depths=depth_maps(maps, [view.name for view in scene.views], scale, camera))
+
+
+def _told_scale(folder: Path) -> float | None:
+    """What the JSON files of a scene say of its depth maps."""
+    files = ["manifest.json", *_camera_files(folder)]
+    told = {told_scale(folder / file, read_json(folder / file)) for file in files if (folder / file).is_file()}
+    scales = sorted(scale for scale in told if scale is not None)
+    if len(scales) > 1:
+        raise MirrorError(f"{shown(str(folder))}: depth_scale is {scales[0]:g} and {scales[1]:g}; expected one")
+    return scales[0] if scales else None
+
+
+def _camera_files(folder: Path) -> list[str]:
+    return [name for name in listed(folder) if name.startswith("cameras") and name.endswith(".json")]
 
 
 def _existing(path: Location, what: str, file: bool = False) -> Path:
