@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from ._build_info import cmake_prefix_path as cmake_prefix_path
     from ._match_kernel import match_kernel as match_kernel
     from ._match_kernel import mutual_matches as mutual_matches
+    from ._overlap import morton_order as morton_order
+    from ._overlap import overlap_masks as overlap_masks
+    from ._overlap import shared_triangles as shared_triangles
+    from ._overlap import visible_triangles as visible_triangles
     from ._pooling import masked_max_pool as masked_max_pool
     from ._pooling import region_max_pool as region_max_pool
     from ._pr_mac import pr_mac as pr_mac
@@ -30,6 +34,10 @@ _TORCH_OPS = {
     "match_kernel": "_match_kernel",
     "mutual_matches": "_match_kernel",
     "similarity_support": "_similarity_support",
+    "visible_triangles": "_overlap",
+    "shared_triangles": "_overlap",
+    "overlap_masks": "_overlap",
+    "morton_order": "_overlap",
     "region_max_pool": "_pooling",
     "masked_max_pool": "_pooling",
     "pr_mac": "_pr_mac",

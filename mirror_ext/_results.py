@@ -23,3 +23,10 @@ class TopK(NamedTuple):
 
     values: Any  # [Q, k]
     indices: Any  # [Q, k] int64
+
+
+class Visible(NamedTuple):
+    """The triangles that each view sees."""
+
+    bitsets: Any  # [N, words] int64: bit t % 64 of word t // 64 is triangle t
+    counts: Any  # [N] int64

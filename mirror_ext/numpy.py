@@ -10,17 +10,22 @@ from typing import Any
 import numpy as np
 
 from . import _numpy
-from ._results import Matches, Support, TopK
+from ._grid import grid_of
+from ._results import Matches, Support, TopK, Visible
 
 __all__ = [
     "masked_max_pool",
     "match_kernel",
+    "morton_order",
     "mutual_matches",
+    "overlap_masks",
     "pr_mac",
     "pr_mac_rerank",
     "pr_mac_topk",
     "region_max_pool",
+    "shared_triangles",
     "similarity_support",
+    "visible_triangles",
 ]
 
 
@@ -226,6 +231,50 @@ def pr_mac_rerank(
         reduction,
         a.threads(num_threads),
     )
+
+
+def visible_triangles(
+    triangle_ids: np.ndarray, num_faces: int, min_pixels: int = 1, *, num_threads: int | None = None
+) -> Visible:
+    """Collects the triangles of each id map: bitsets [N, ceil(F / 64)] int64, counts [N] int64."""
+    a = _Arguments("visible_triangles")
+    ids = a.required("triangle_ids", triangle_ids)
+    return Visible(*_numpy.visible_triangles(ids, num_faces, min_pixels, a.threads(num_threads)))
+
+
+def shared_triangles(
+    bitsets: np.ndarray, weights: np.ndarray | None = None, *, num_threads: int | None = None
+) -> np.ndarray:
+    """Counts the triangles that every two views share: [N, N] int32; or weighs them: float64."""
+    a = _Arguments("shared_triangles")
+    return _numpy.shared_triangles(a.required("bitsets", bitsets), a("weights", weights), a.threads(num_threads))
+
+
+def overlap_masks(
+    triangle_ids: np.ndarray,
+    bitsets: np.ndarray,
+    pairs: np.ndarray,
+    size: int | tuple[int, int],
+    *,
+    directed: bool = False,
+    num_threads: int | None = None,
+) -> np.ndarray:
+    """Measures where on a picture another view sees the same: [P, 2, s, s] float32; directed [P, s, s]."""
+    a = _Arguments("overlap_masks")
+    return _numpy.overlap_masks(
+        a.required("triangle_ids", triangle_ids),
+        a.required("bitsets", bitsets),
+        a.required("pairs", pairs),
+        *grid_of(a.op, size),
+        directed,
+        a.threads(num_threads),
+    )
+
+
+def morton_order(vertices: np.ndarray, faces: np.ndarray, *, num_threads: int | None = None) -> np.ndarray:
+    """Sorts triangles along a Morton curve: [F] int32."""
+    a = _Arguments("morton_order")
+    return _numpy.morton_order(a.required("vertices", vertices), a.required("faces", faces), a.threads(num_threads))
 
 
 class _Arguments:

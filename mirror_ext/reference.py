@@ -1,25 +1,29 @@
 """The ops again in plain NumPy and PyTorch: an executable specification with the same signatures and results.
 
-Slow on purpose and never a fallback. `match_kernel` and `mutual_matches` give the same bits as the compiled ops;
-`similarity_support` and `pr_mac` agree within rounding. Arguments may be arrays or CPU tensors; results are of the same
+Slow on purpose and never a fallback. `match_kernel`, `mutual_matches` and the ops on triangles give the same bits as the
+compiled ops; `similarity_support` and `pr_mac` agree within rounding. Arguments may be arrays or CPU tensors; results are of the same
 kind. `pr_mac` needs torch in either case, because its gradient is specified by autograd.
 """
 
-from typing import Any
-
 import numpy as np
 
+from ._like import like as _like
+from ._overlap_reference import morton_order, overlap_masks, shared_triangles, visible_triangles
 from ._results import Matches, Support, TopK
 
 __all__ = [
     "masked_max_pool",
     "match_kernel",
+    "morton_order",
     "mutual_matches",
+    "overlap_masks",
     "pr_mac",
     "pr_mac_rerank",
     "pr_mac_topk",
     "region_max_pool",
+    "shared_triangles",
     "similarity_support",
+    "visible_triangles",
 ]
 
 
@@ -353,12 +357,3 @@ def _regions(query, target, query_sizes, target_sizes):
         sizes = torch.full((len(regions),), count) if sizes is None else torch.as_tensor(sizes)
         exist.append(torch.arange(count)[None] < sizes[:, None])
     return *sets, *exist
-
-
-def _like(given: Any, result: Any) -> Any:
-    """`result` as an array where `given` is one, and as a tensor where it is a tensor."""
-    if isinstance(given, np.ndarray):
-        return result if isinstance(result, np.ndarray) else result.numpy()
-    import torch
-
-    return torch.as_tensor(result)
