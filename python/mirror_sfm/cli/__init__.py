@@ -9,6 +9,7 @@ from mirror_sfm.cli.pairs import pairs  # isort: skip  (the order of the command
 from mirror_sfm.cli.match import match  # isort: skip
 from mirror_sfm.cli.reconstruct import reconstruct  # isort: skip
 from mirror_sfm.cli.evaluate import evaluate  # isort: skip
+from mirror_sfm.cli.overlap import overlap  # isort: skip
 from mirror_sfm.cli.demo import demo  # isort: skip
 
-__all__ = ["demo", "evaluate", "main", "match", "pairs", "reconstruct"]
+__all__ = ["demo", "evaluate", "main", "match", "overlap", "pairs", "reconstruct"]

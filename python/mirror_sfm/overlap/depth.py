@@ -6,7 +6,7 @@ is as deep as the map says there, within a tolerance relative to its depth: worl
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -33,8 +33,8 @@ class Depths:
 
     surface = "depth"
 
-    def __init__(self, scene: Scene, options: OverlapOptions) -> None:
-        """Reads the maps and keeps them, 4 bytes per pixel.
+    def __init__(self, scene: Scene, options: OverlapOptions, views: Collection[int]) -> None:
+        """Reads the maps of `views` and keeps them, 4 bytes per pixel; the others see nothing.
 
         Raises:
             MirrorError: a map or a camera cannot be used, or a map belongs to no view.
@@ -44,13 +44,16 @@ class Depths:
             raise MirrorError(f"scene {shown(scene.name)}: a depth map of {shown(strangers[0])}, which has no pose")
         self._views, self._options = scene.views, options
 
-        def read(view: View) -> SeenDepth | None:
-            return read_seen(view, scene.depths[view.name], options.long_side) if view.name in scene.depths else None
+        def read(row: int) -> SeenDepth | None:
+            view = scene.views[row]
+            if row not in views or view.name not in scene.depths:
+                return None
+            return read_seen(view, scene.depths[view.name], options.long_side)
 
         bar = tqdm(total=len(scene.views), desc="depth", unit="photo", disable=not options.progress, leave=False)
         self._seen: list[SeenDepth | None] = []
         with bar:
-            for seen in parallel(read, scene.views, options.workers):
+            for seen in parallel(read, range(len(scene.views)), options.workers):
                 self._seen.append(seen)
                 bar.update()
         self._rows = lru_cache(_REMEMBERED)(photo_rows)
@@ -80,13 +83,14 @@ class Depths:
             return np.zeros((1, 0), np.int64), np.zeros(len(partners), np.int64)
         points = seen.points()
 
-        def shared(partner: int) -> NDArray[np.bool_]:
+        def shared(partner: int) -> NDArray[np.int64]:
             other = self._seen[partner]
             if other is None or not self.candidates[view, partner]:
-                return np.zeros(len(seen.depth), bool)
-            return covisible(seen, points, other, self._options.depth_tolerance)
+                return packed(np.zeros(len(seen.depth), bool))
+            return packed(covisible(seen, points, other, self._options.depth_tolerance))
 
-        return packed(list(parallel(shared, partners.tolist(), self._options.workers))), np.arange(len(partners))
+        rows = list(parallel(shared, partners.tolist(), self._options.workers))
+        return np.stack(rows), np.arange(len(partners))
 
 
 @dataclass(frozen=True)
@@ -190,18 +194,15 @@ def covisible(a: SeenDepth, points: Points, b: SeenDepth, tolerance: float) -> N
     return seen
 
 
-def packed(seen: Sequence[NDArray[np.bool_]]) -> NDArray[np.int64]:
-    """[n, words] sets of pixels as the ops take sets of triangles: bit k % 64 of word k / 64."""
-    length = -(-len(seen[0]) // 64) * 8
-    rows = np.zeros((len(seen), length), np.uint8)
-    for row, pixels in zip(rows, seen, strict=True):
-        bits = np.packbits(pixels, bitorder="little")
-        row[: len(bits)] = bits
-    return rows.view("<i8").astype(np.int64, copy=False)
+def packed(pixels: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """[words] a set of pixels as the ops take sets of triangles: bit k % 64 of word k / 64."""
+    bits = np.zeros(-(-len(pixels) // 64) * 8, np.uint8)
+    bits[: -(-len(pixels) // 8)] = np.packbits(pixels, bitorder="little")
+    return bits.view("<i8").astype(np.int64, copy=False)
 
 
 def _depth_at(b: SeenDepth, u: NDArray[np.float32], v: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Bilinear depth; 0 where one of the four pixels around has none. Beyond the outermost centres, that of the edge."""
+    """Bilinear depth; 0 where one of the four pixels around has none. Beyond the outermost centres, the edge's."""
     width, height = b.camera.width, b.camera.height
     u, v = u - np.float32(0.5), v - np.float32(0.5)
     left, top = np.floor(u), np.floor(v)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -48,11 +50,12 @@ def measure_overlap(scene: Scene, options: OverlapOptions | None = None) -> Over
     return overlap
 
 
-def sight_of(scene: Scene, options: OverlapOptions) -> Sight | None:
-    """What the views see: of the mesh; without one, of the depth maps; None without either."""
+def sight_of(scene: Scene, options: OverlapOptions, views: Collection[int] | None = None) -> Sight | None:
+    """What these views, by default all, see: of the mesh; without one, of the depth maps; None without either."""
+    views = range(len(scene.views)) if views is None else views
     if scene.mesh is not None:
-        return Surface(scene, scene.mesh, options)
-    return Depths(scene, options) if scene.depths else None
+        return Surface(scene, scene.mesh, options, views)
+    return Depths(scene, options, views) if scene.depths else None
 
 
 def _pairs(shared: list[NDArray[np.float64]], views: int) -> NDArray[np.int32]:

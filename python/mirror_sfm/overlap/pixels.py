@@ -1,4 +1,4 @@
-"""The second pass: of every photo, which pixels show what its partners see too. Gives pixel overlap and masks at once."""
+"""The second pass: which pixels of every photo show what its partners see too. Gives pixel overlap and masks."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Sight(Protocol):
     candidates: NDArray[np.float64]
 
     def batches(self, views: NDArray[np.integer]) -> Iterator[tuple[list[int], NDArray[np.int32]]]:
-        """Views in some order, and for each its photo [height, width]: the thing that every pixel shows, -1 for none."""
+        """Views in some order, and for each its photo [height, width]: which thing a pixel shows, -1 for none."""
 
     def sets(self, view: int, partners: NDArray[np.integer]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Sets of things [rows, words], and for every partner the row with what it sees of the view's things."""

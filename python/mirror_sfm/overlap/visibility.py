@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import lru_cache
 
 import numpy as np
@@ -33,8 +33,8 @@ class Surface:
 
     surface = "mesh"
 
-    def __init__(self, scene: Scene, mesh: Mesh, options: OverlapOptions) -> None:
-        """Draws every view once.
+    def __init__(self, scene: Scene, mesh: Mesh, options: OverlapOptions, views: Collection[int]) -> None:
+        """Draws each of `views` once; the others see nothing.
 
         Raises:
             MirrorError: a camera cannot be drawn in, or the mesh has no triangles.
@@ -50,7 +50,7 @@ class Surface:
             [options.near * median_depth(view, k, scene.tracks, vertices) for k, view in enumerate(scene.views)]
         )
         self._rows = lru_cache(_REMEMBERED)(photo_rows)
-        self.bitsets = self._visible()
+        self.bitsets = self._visible(np.array(sorted(views), np.int64))
         areas = face_areas(vertices, self._faces)
         threads = options.workers
         self.shared = {
@@ -68,12 +68,12 @@ class Surface:
         """As `Sight`."""
         return self.bitsets, partners.astype(np.int64)
 
-    def _visible(self) -> NDArray[np.int64]:
-        count, faces = len(self._views), len(self._faces)
-        bitsets = np.zeros((count, -(-faces // 64)), np.int64)
-        bar = tqdm(total=count, desc="surface", unit="photo", disable=not self._options.progress, leave=False)
+    def _visible(self, views: NDArray[np.int64]) -> NDArray[np.int64]:
+        faces = len(self._faces)
+        bitsets = np.zeros((len(self._views), -(-faces // 64)), np.int64)
+        bar = tqdm(total=len(views), desc="surface", unit="photo", disable=not self._options.progress, leave=False)
         with bar:
-            for batch, ids in self.batches(np.arange(count)):
+            for batch, ids in self.batches(views):
                 bitsets[batch], _ = ext.visible_triangles(
                     ids, faces, self._options.min_pixels, num_threads=self._options.workers
                 )
@@ -87,7 +87,7 @@ class Surface:
             pinhole, height, width = self._cameras[self._views[view].camera]
             return pinhole.height, pinhole.width, height, width
 
-        first = {camera: k for k, camera in reversed([(view.camera, k) for k, view in enumerate(self._views)])}
+        first = {view.camera: -k for k, view in enumerate(reversed(self._views))}
         ordered = sorted(views, key=lambda view: (size(view), first[self._views[view].camera], view))
         batch: list[int] = []
         for view in ordered:
