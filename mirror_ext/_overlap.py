@@ -41,8 +41,8 @@ def shared_triangles(bitsets: Tensor, weights: Tensor | None = None) -> Tensor:
             than bits, if none of these is set. A weight that is not finite matters where its triangle is shared.
 
     Returns:
-        [N, N] int32, symmetric, the size of each set on the diagonal; with weights float64. The order in which weights are
-        added is fixed (mirror/overlap.h): the same bits on every processor and for every number of threads.
+        [N, N] int32, symmetric, the size of each set on the diagonal; with weights float64. The order in which weights
+        are added is fixed (mirror/overlap.h): the same bits on every processor and for every number of threads.
 
     Raises:
         ValueError: a wrong type or shape, a triangle without a weight. On CUDA that one weighs nothing.

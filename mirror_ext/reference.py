@@ -1,8 +1,9 @@
 """The ops again in plain NumPy and PyTorch: an executable specification with the same signatures and results.
 
-Slow on purpose and never a fallback. `match_kernel`, `mutual_matches` and the ops on triangles give the same bits as the
-compiled ops; `similarity_support` and `pr_mac` agree within rounding. Arguments may be arrays or CPU tensors; results are of the same
-kind. `pr_mac` needs torch in either case, because its gradient is specified by autograd.
+Slow on purpose and never a fallback. `match_kernel`, `mutual_matches` and the ops on visible triangles give the same
+bits as the compiled ops; `similarity_support` and `pr_mac` agree within rounding. Arguments may be arrays or CPU
+tensors; results are of the same kind. `pr_mac` needs torch in either case, because its gradient is specified by
+autograd.
 """
 
 import numpy as np
