@@ -96,8 +96,8 @@ def readers() -> dict[str, tuple[str, bytes, Callable[[Path], object]]]:
     png, npy = io.BytesIO(), io.BytesIO()
     Image.fromarray(depth).save(png, "PNG")
     np.save(npy, depth.astype(np.float32))
-    made["depth png"] = ("a.png", png.getvalue(), lambda path: read_depth(path, 1000.0))
-    made["depth npy"] = ("a.npy", npy.getvalue(), read_depth)
+    made["depth_png"] = ("a.png", png.getvalue(), lambda path: read_depth(path, 1000.0))
+    made["depth_npy"] = ("a.npy", npy.getvalue(), read_depth)
     for suffix, content in mesh_files().items():
         made[suffix] = (f"mesh{suffix}", content, read_mesh)
     return made
@@ -115,7 +115,7 @@ def run(name: str, folder: Path, count: int) -> dict[str, object]:
     from mirror_sfm.errors import MirrorError
 
     file, content, read = readers()[name]
-    place = folder / name.replace(" ", "_")
+    place = folder / name
     place.mkdir(parents=True)
     if name.endswith(".bin") and name in (whole := model_files()):
         for other, bytes_ in whole.items():

@@ -172,4 +172,6 @@ def colmap_camera(camera: Camera) -> Any:
         raise MirrorError(
             f"a {camera.model} camera has the parameters {made.params_info}; found {len(camera.params)} numbers"
         )
+    if any(camera.params[place] <= 0 for place in made.focal_length_idxs()):
+        raise MirrorError(f"a {camera.model} camera has focal lengths above 0; found {camera.params[0]:g}")
     return made

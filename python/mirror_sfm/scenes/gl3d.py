@@ -87,7 +87,8 @@ def _names(scene: Path, images: Path | None, least: int) -> list[str]:
             return names
         raise MirrorError(f"{shown(str(images))}: {len(names)} photos; expected {least} or more, one for each camera")
     if (scene / "image_list.txt").is_file():
-        names = [PurePosixPath(line).name for line in read_image_list(scene / "image_list.txt")]
+        paths = [PurePosixPath(line) for line in read_image_list(scene / "image_list.txt")]
+        names = [path.name if path.is_absolute() or ".." in path.parts else str(path) for path in paths]
         if len(names) >= least and len(set(names)) == len(names):
             return names
         raise MirrorError(
