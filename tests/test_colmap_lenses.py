@@ -50,9 +50,7 @@ def test_pixels_of_the_photo_find_their_surface(model):
     shown = rows >= 0
     assert shown.mean() > 0.85  # corners may lie outside
     v, u = np.divmod(rows[shown], pinhole.width)
-    rays = np.column_stack(
-        [(u + 0.5 - pinhole.cx) / pinhole.fx, (v + 0.5 - pinhole.cy) / pinhole.fy, np.ones(len(u))]
-    )
+    rays = np.column_stack([(u + 0.5 - pinhole.cx) / pinhole.fx, (v + 0.5 - pinhole.cy) / pinhole.fy, np.ones(len(u))])
     pixels = colmap_camera(camera).img_from_cam(rays)
     y, x = np.nonzero(shown)
     step = 640 / 800  # of the picture, in pixels of the photo; lenses squeeze by less than two
@@ -86,12 +84,21 @@ def test_the_part_of_a_photo_that_folds_back_shows_nothing():
 @pytest.mark.parametrize(
     ("camera", "message"),
     [
-        (Camera("EQUIRECTANGULAR", REFUSED["EQUIRECTANGULAR"], 640, 480), "no pinhole camera shows what a EQUIRECTANGULAR"),
+        (
+            Camera("EQUIRECTANGULAR", REFUSED["EQUIRECTANGULAR"], 640, 480),
+            "no pinhole camera shows what a EQUIRECTANGULAR",
+        ),
         (Camera("OMNI", (1.0,), 640, 480), "unknown camera model OMNI; COLMAP knows SIMPLE_PINHOLE"),
         (Camera("INVALID", (1.0,), 640, 480), "unknown camera model INVALID"),
-        (Camera("RADIAL", (1.0, 2.0), 640, 480), "a RADIAL camera has the parameters f, cx, cy, k1, k2; found 2 numbers"),
+        (
+            Camera("RADIAL", (1.0, 2.0), 640, 480),
+            "a RADIAL camera has the parameters f, cx, cy, k1, k2; found 2 numbers",
+        ),
         (Camera("RADIAL", (np.nan, 1.0, 1.0, 0.0, 0.0), 640, 480), "a RADIAL camera has the parameters"),
-        (Camera("SIMPLE_RADIAL", (0.0, 320.0, 240.0, 0.0), 640, 480), "a SIMPLE_RADIAL camera has focal lengths above 0"),
+        (
+            Camera("SIMPLE_RADIAL", (0.0, 320.0, 240.0, 0.0), 640, 480),
+            "a SIMPLE_RADIAL camera has focal lengths above 0",
+        ),
     ],
 )
 def test_refused_by_name(camera, message):

@@ -24,7 +24,7 @@ def made_views(names=("c d.jpg", "a/é.png", "b.jpg", "z.jpg")) -> tuple[View, .
     turns = [np.linalg.qr(rng.normal(size=(3, 3)))[0] for _ in names]
     turns = [turn * np.linalg.det(turn) for turn in turns]
     return tuple(
-        View(name, LENSES[k % 2], np.column_stack([turn, rng.normal(size=3) + (0, 0, 9)]))
+        View(name, LENSES[k % 2], np.column_stack([turn, np.array([0, 0, 9]) + rng.normal(size=3)]))
         for k, (name, turn) in enumerate(sorted(zip(names, turns, strict=True)))
     )
 
@@ -186,7 +186,9 @@ def test_tracks_of_some_views():
 
 
 def test_no_model(tmp_path):
-    with pytest.raises(UsageError, match=r"no COLMAP model in .*: looked for cameras.bin, images.bin, points3D.bin, or"):
+    with pytest.raises(
+        UsageError, match=r"no COLMAP model in .*: looked for cameras.bin, images.bin, points3D.bin, or"
+    ):
         read_model(tmp_path)
 
 
@@ -241,7 +243,12 @@ def test_cut_short_and_too_long(model, tmp_path, name):
 @pytest.mark.parametrize(
     ("name", "old", "new", "message"),
     [
-        ("cameras.txt", "1 OPENCV", "x OPENCV", "line [0-9]+: expected the number of a camera, a whole number, found 'x'"),
+        (
+            "cameras.txt",
+            "1 OPENCV",
+            "x OPENCV",
+            "line [0-9]+: expected the number of a camera, a whole number, found 'x'",
+        ),
         ("cameras.txt", "OPENCV", "OPENCVX", "is not a COLMAP model: Camera model does not exist"),
         ("cameras.txt", " 640 480", " 640", "is not a COLMAP model|expected a height"),
         ("images.txt", "\n1 ", "\n1 nan ", "line [0-9]+: expected a finite number, found 'nan'"),

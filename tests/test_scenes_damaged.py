@@ -10,10 +10,9 @@ import pytest
 
 HERE = Path(__file__).parent
 COUNT = 1000
-READERS = (
-    "cameras.bin images.bin points3D.bin rigs.bin frames.bin pfm mask.bin corr.bin kpts train_list depth_png depth_npy "
-    ".ply .stl .glb"
-).split()
+MODEL = ["cameras.bin", "images.bin", "points3D.bin", "rigs.bin", "frames.bin"]
+GL3D = ["pfm", "mask.bin", "corr.bin", "kpts", "train_list"]
+READERS = [*MODEL, *GL3D, "depth_png", "depth_npy", ".ply", ".stl", ".glb"]
 
 
 @pytest.fixture(scope="module")

@@ -86,7 +86,9 @@ def test_maps_of_photos(tmp_path, caplog):
     assert list(found) == ["left/a.jpg", "b.JPG"] and found["b.JPG"].camera == Pinhole(3, 2, 1, 1, 0, 0)
     assert found["left/a.jpg"].read()[1, 2] == 2.5
     assert "1 of 3 photos have no depth map, first c.jpg" in caplog.text
-    with pytest.raises(MirrorError, match=r"no depth map in .* belongs to a photo: looked for d with .png.*found b.depth"):
+    with pytest.raises(
+        MirrorError, match=r"no depth map in .* belongs to a photo: looked for d with .png.*found b.depth"
+    ):
         depth_maps(tmp_path, ["d.jpg"], 1000)
     Image.fromarray(VALUES).save(tmp_path / "b.png")
     with pytest.raises(MirrorError, match="two maps of one photo"):
@@ -97,6 +99,6 @@ def test_cameras_of_other_sizes():
     camera = Camera("SIMPLE_PINHOLE", (100, 32, 24), 64, 48)
     assert scaled_camera(camera, 128, 96) == Camera("PINHOLE", (200, 200, 64, 48), 128, 96)
     assert scaled_camera(camera, 64, 48) is camera
-    for camera, size in ((camera, (48, 64)), (Camera("SIMPLE_RADIAL", (100, 32, 24, 0.1), 64, 48), (128, 96))):
+    for other, size in ((camera, (48, 64)), (Camera("SIMPLE_RADIAL", (100, 32, 24, 0.1), 64, 48), (128, 96))):
         with pytest.raises(MirrorError, match=r"the cameras are for pictures of 64 x 48 pixels, photos have"):
-            scaled_camera(camera, *size)
+            scaled_camera(other, *size)

@@ -195,7 +195,10 @@ def made_overlap(names=("a.jpg", "b.jpg", "c.jpg", "d.jpg")) -> Overlap:
     return Overlap(
         names=tuple(names),
         pairs=np.array([[0, 1], [0, 3]], np.int32),
-        halves={"tracks": np.array([[0.25, 1 / 3], [0, 0.125]]), "triangles": np.array([[0.447471, 0.0652112], [1, 0.5]])},
+        halves={
+            "tracks": np.array([[0.25, 1 / 3], [0, 0.125]]),
+            "triangles": np.array([[0.447471, 0.0652112], [1, 0.5]]),
+        },
         seen={"tracks": np.array([4.0, 3, 0, 8]), "triangles": np.array([40.0, 30, 0, 80])},
         masks=masks,
         surface="mesh",
@@ -316,7 +319,7 @@ def test_skew_is_refused(tmp_path):
     words[5] = "0.5"
     (tmp_path / "cameras.txt").write_text(" ".join(words))
     (camera,) = gl3d_cameras.read_cameras(tmp_path / "cameras.txt")
-    with pytest.raises(MirrorError, match="a skew of 0.5; expected 0"):
+    with pytest.raises(MirrorError, match=r"a skew of 0.5; expected 0"):
         camera.photo()
 
 

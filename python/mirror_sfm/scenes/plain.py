@@ -228,7 +228,8 @@ def _numbers(path: Path, where: str, value: Any, count: int | None) -> list[floa
 
 def _matrix(path: Path, where: str, value: Any, shapes: tuple[tuple[int, int], ...]) -> np.ndarray:
     columns = shapes[0][1]
-    if not isinstance(value, list) or (len(value), columns) not in shapes:
+    rows = value if isinstance(value, list) else []
+    if (len(rows), columns) not in shapes or any(not isinstance(row, list) or len(row) != columns for row in rows):
         raise broken(path, where, "expected a matrix of " + " or ".join(f"{a} x {b}" for a, b in shapes))
     return np.array([_numbers(path, where, row, columns) for row in value])
 
