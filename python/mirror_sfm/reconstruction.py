@@ -44,6 +44,7 @@ class ReconstructOptions:
         mapper: "incremental", or "global": faster where there are many photos, and more easily led astray.
         include, exclude, list_file: which photos of the folder, see `folder.find_photos`.
         threads: of all stages; None: every processor this process may use.
+        mapping_threads: of the mapper; 1 gives the same models every time; None: as `threads`.
         progress: show progress bars on stderr.
     """
 
@@ -57,13 +58,16 @@ class ReconstructOptions:
     exclude: tuple[str, ...] = ()
     list_file: str | os.PathLike[str] | None = None
     threads: int | None = None
+    mapping_threads: int | None = None
     progress: bool = False
 
     def __post_init__(self) -> None:
         if self.mapper not in MAPPERS:
             raise UsageError(f"mapper must be one of {', '.join(MAPPERS)}, got {shown(self.mapper)}")
-        if self.threads is not None and self.threads < 1:
-            raise UsageError(f"threads must be at least 1, got {self.threads}")
+        for name in ("threads", "mapping_threads"):
+            count = getattr(self, name)
+            if count is not None and count < 1:
+                raise UsageError(f"{name} must be at least 1, got {count}")
 
 
 @dataclass(frozen=True)
@@ -230,8 +234,9 @@ class _Run:
         def work() -> list[dict[str, Any]]:
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir()
+            threads = self.options.mapping_threads or self.threads
             models = map_photos(
-                self.database, self.folder, partial, self.options.mapper, self.threads, photos, self.options.progress
+                self.database, self.folder, partial, self.options.mapper, threads, photos, self.options.progress
             )
             shutil.rmtree(sparse, ignore_errors=True)
             partial.rename(sparse)
