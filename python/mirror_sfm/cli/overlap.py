@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 # Optional[...] and not `| None`: typer evaluates these at run time.
 File = Optional[Path]  # noqa: UP045
 Text = Optional[str]  # noqa: UP045
-Pairs = Optional[list[tuple[str, str]]]  # noqa: UP045
+TwoNames = Optional[tuple[str, str]]  # noqa: UP045
 
 
 @app.command()
@@ -45,7 +45,7 @@ def overlap(
         Text,
         typer.Option(metavar="WHAT", help="pixels, triangles, areas or tracks: for truth, matrix and table."),
     ] = None,
-    pair: Annotated[Pairs, typer.Option(metavar="A B", help="Draw these two photos; can be repeated.")] = None,
+    pair: Annotated[TwoNames, typer.Option(metavar="A B", help="Draw these two photos side by side.")] = None,
     out: Annotated[File, typer.Option("-o", "--out", metavar="OUT", help="Folder for the results.")] = None,
     long_side: Annotated[int, typer.Option(min=1, max=16384, help="Pixels of the long side of a drawn photo.")] = 1024,
     min_pixels: Annotated[int, typer.Option(min=1, help="A triangle is seen from so many pixels on.")] = 1,
@@ -100,7 +100,7 @@ def overlap(
 
             summary["truth"] = {"file": str(truth), "measure": chosen, **asdict(compare(measured, listed, chosen))}
         if out is not None:
-            summary["files"] = written(out, found, measured, chosen, options, pair or [])
+            summary["files"] = written(out, found, measured, chosen, options, pair)
         if list_pairs:
             summary["pairs"] = listed_pairs(measured, labels)
         typer.echo(json.dumps(summary, indent=2))
@@ -179,9 +179,9 @@ def listed_pairs(overlap: Overlap, labels: LabelOptions) -> list[dict[str, Any]]
 
 
 def written(
-    out: Path, scene: Scene, overlap: Overlap, measure: str, options: OverlapOptions, pairs: list[tuple[str, str]]
+    out: Path, scene: Scene, overlap: Overlap, measure: str, options: OverlapOptions, pair: tuple[str, str] | None
 ) -> list[str]:
-    """Writes overlap.npz, overlap.csv, overlap.png and a picture per pair; gives their names."""
+    """Writes overlap.npz, overlap.csv, overlap.png and the picture of a pair; gives their names."""
     from mirror_sfm.overlap.files import save_overlap, write_table
     from mirror_sfm.overlap.pictures import draw_matrix, draw_pairs, save_picture
 
@@ -189,8 +189,8 @@ def written(
     write_table(out / "overlap.csv", overlap, measure, options.labels)
     save_picture(out / "overlap.png", draw_matrix(overlap, measure))
     files = ["overlap.npz", "overlap.csv", "overlap.png"]
-    for number, picture in enumerate(draw_pairs(scene, pairs, options) if pairs else [], start=1):
-        stems = "_".join(re.sub(r"[^\w.-]+", "-", Path(name).with_suffix("").as_posix()) for name in pairs[number - 1])
-        files.append(f"pair_{number}_{stems[:60]}.jpg")
-        save_picture(out / files[-1], picture)
+    if pair is not None:
+        stems = (re.sub(r"[^\w.-]+", "-", Path(name).with_suffix("").as_posix())[-60:] for name in pair)
+        files.append(f"pair_{'_'.join(stems)}.jpg")
+        save_picture(out / files[-1], draw_pairs(scene, [pair], options)[0])
     return files
