@@ -29,7 +29,7 @@ def scene_of(points: np.ndarray, centres: np.ndarray, sees: np.ndarray) -> Scene
     return Scene("made", views, tracks=Tracks(points, offsets, np.nonzero(sees)[1].astype(np.int32)))
 
 
-def sphere(count: int = 3000, noise: float = 0.003) -> Scene:
+def sphere(count: int = 1500, noise: float = 0.003) -> Scene:
     """A unit sphere, seen by a ring of twelve cameras at a distance of 4: neither pole's cap is seen by any."""
     rng = np.random.default_rng(0)
     directions = rng.normal(size=(count, 3))
@@ -81,14 +81,14 @@ def test_what_nobody_saw_is_a_hole(ball: Mesh) -> None:
     points = sphere().tracks.points  # type: ignore[union-attr]
     highest = abs(points[:, 2]).max()
     assert highest < 0.95
-    assert abs(ball.vertices[:, 2]).max() < highest + 0.25  # spacing of points is 0.1, reach 3 spacings
+    assert abs(ball.vertices[:, 2]).max() < highest + 0.35  # spacing of points is 0.14, reach 3 spacings
     zone = 4 * np.pi * highest  # Archimedes: the area of a zone is 2 pi times its height
     assert area(ball) == pytest.approx(zone, rel=0.2)
 
 
 def test_reach_is_how_far_the_surface_goes_beyond_points() -> None:
-    areas = [area(surface_from_points(sphere(), PointSurfaceOptions(reach=reach))) for reach in (1.0, 2.0, 6.0)]
-    assert areas[0] < areas[1] < areas[2] < 4 * np.pi * 1.01
+    areas = [area(surface_from_points(sphere(), PointSurfaceOptions(reach=reach))) for reach in (1.0, 3.0)]
+    assert areas[0] < areas[1] < 4 * np.pi * 1.01
 
 
 def test_plane() -> None:
