@@ -32,8 +32,8 @@ def test_arrays_are_mapped_and_read_only(folder: Path) -> None:
         assert isinstance(hill.array(name), np.memmap)
         with pytest.raises(ValueError, match="read-only"):
             hill.array(name)[:] = 0
-    assert hill.anchors() == 1 and hill.held_out.tolist() == [False, False, False, True]
-    assert void.anchors() == 0 and void.array("photos").shape == (0, 56, 56, 3)
+    assert hill.labelled == 2 and hill.held_out.tolist() == [False, False, False, True]
+    assert void.array("photos").shape == (0, 56, 56, 3)
     with pytest.raises(KeyError, match="has no array 'masks'"):
         void.array("masks")
 

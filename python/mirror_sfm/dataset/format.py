@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mirror_sfm.errors import MirrorError, UsageError
-from mirror_sfm.overlap.measured import MASK_SIDE, MEASURES, STRONG, WEAK
+from mirror_sfm.overlap.measured import MASK_SIDE, MEASURES
 from mirror_sfm.photos import shown
 
 FORMAT = 1
@@ -53,6 +53,7 @@ class SceneEntry:
         surface: "mesh", "sparse points", "depth" or "".
         labelled: pairs with a label; row k of `array("masks")` belongs to the k-th of them.
         has_masks: whether there are masks.
+        anchors: photos with a strong and a weak partner, none of them held out.
         about: all of scene.json.
     """
 
@@ -65,6 +66,7 @@ class SceneEntry:
     surface: str
     labelled: int
     has_masks: bool
+    anchors: int
     about: Mapping[str, Any]
 
     @property
@@ -78,12 +80,6 @@ class SceneEntry:
         if name not in self.arrays:
             raise KeyError(f"scene {self.name!r} has no array {name!r}; it has {', '.join(self.arrays)}")
         return np.load(self.folder / f"{name}.npy", mmap_mode="r")
-
-    def anchors(self) -> int:
-        """Photos with a strong and a weak partner, none of them held out."""
-        kept = ~self.held_out[self.array("pairs")].any(axis=1)
-        pairs, labels = self.array("pairs")[kept], self.array("labels")[kept]
-        return len(np.intersect1d(pairs[labels == STRONG], pairs[labels == WEAK]))
 
 
 @dataclass(frozen=True)
@@ -122,12 +118,22 @@ def open_dataset(folder: str | os.PathLike[str]) -> Dataset:
     folder = Path(folder)
     if not (folder / INDEX).is_file():
         raise UsageError(f"no data set in {shown(str(folder))}: there is no {INDEX}; build one, or let it finish")
+    settings, names = read_index(folder)
+    return Dataset(folder, settings, tuple(open_scene(folder / name, int(settings["size"])) for name in names))
+
+
+def read_index(folder: Path) -> tuple[dict[str, Any], list[str]]:
+    """Settings of a data set and names of its scenes.
+
+    Raises:
+        MirrorError: dataset.json is damaged or of another version.
+    """
     index = read_json(folder / INDEX)
     with _naming(folder / INDEX):
         settings, names = dict(index["settings"]), [str(name) for name in index["scenes"]]
         if int(settings["size"]) < 1 or any(Path(name).name != name for name in names):
             raise ValueError("a size below 1, or a scene that is not a folder of the data set")
-    return Dataset(folder, settings, tuple(open_scene(folder / name, int(settings["size"])) for name in names))
+    return settings, names
 
 
 def open_scene(folder: Path, size: int) -> SceneEntry:
@@ -155,6 +161,7 @@ def open_scene(folder: Path, size: int) -> SceneEntry:
             surface=str(about["surface"]),
             labelled=labelled,
             has_masks=bool(about["has_masks"]),
+            anchors=int(about["anchors"]),
             about=about,
         )
     for name in entry.arrays:
@@ -185,6 +192,19 @@ def read_json(path: Path) -> dict[str, Any]:
 def json_bytes(value: Mapping[str, Any]) -> bytes:
     """The same bytes for the same value."""
     return (json.dumps({"format": FORMAT, **value}, indent=1, ensure_ascii=True) + "\n").encode()
+
+
+def counts_of(about: Mapping[str, Any]) -> dict[str, Any]:
+    """A scene in numbers, from its scene.json."""
+    return {
+        "photos": len(about["photos"]) + len(about["unregistered"]) + len(about["skipped"]),
+        "registered": len(about["photos"]) + len(about["skipped"]),
+        "used": len(about["photos"]),
+        "held_out": sum(photo["held_out"] for photo in about["photos"]),
+        "surface": about["surface"] or "none",
+        **about["pairs"],
+        "anchors": about["anchors"],
+    }
 
 
 def new_array(folder: Path, name: str, shape: tuple[int, ...]) -> NDArray[Any]:

@@ -37,6 +37,8 @@ def attempt(function: Callable[[Task], Result], task: Task) -> Outcome[Result]:
     except OSError as error:
         place = f"{shown(str(error.filename))}: " if error.filename else ""
         return Outcome(failure=f"{place}{error.strerror or one_line(str(error))}")
+    except MemoryError:
+        return Outcome(failure="out of memory; run again with fewer --jobs, or a smaller --long-side")
     except Exception as error:
         traceback.print_exc()
         return Outcome(failure=f"internal error, see above: {type(error).__name__}: {shown(one_line(str(error)))}")

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mirror_sfm.dataset.format import INDEX
 from mirror_sfm.errors import UsageError
 from mirror_sfm.overlap.measured import LabelOptions
 from mirror_sfm.overlap.options import OverlapOptions
 from mirror_sfm.photos import shown
 from mirror_sfm.scenes.blended import is_blended
-from mirror_sfm.scenes.cameras import Pinhole
 from mirror_sfm.scenes.files import listed
 from mirror_sfm.scenes.gl3d import is_gl3d
 from mirror_sfm.scenes.poses import pose_folder
@@ -41,13 +41,13 @@ class SceneSource:
     mesh: Path | None = None
     depth: Path | None = None
     cameras: Path | None = None
-    depth_camera: Path | Pinhole | None = None
+    depth_camera: Path | None = None
     depth_scale: float | None = None
 
     def __post_init__(self) -> None:
         name = self.name or self.path.resolve().name
-        if not name or Path(name).name != name or name.startswith("."):
-            raise UsageError(f"the scene {shown(str(self.path))} needs a name that a folder can have: give --name")
+        if not name or Path(name).name != name or name.startswith(".") or name == INDEX:
+            raise UsageError(f"the scene {shown(str(self.path))} needs a name that its folder can have: give --name")
         object.__setattr__(self, "name", name)
 
     @property
