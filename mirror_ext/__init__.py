@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from ._pr_mac import pr_mac as pr_mac
     from ._pr_mac import pr_mac_rerank as pr_mac_rerank
     from ._pr_mac import pr_mac_topk as pr_mac_topk
+    from ._rasterize import rasterize as rasterize
+    from ._rasterize import rasterize_visible as rasterize_visible
     from ._similarity_support import similarity_support as similarity_support
 
 __version__ = "0.2.0"
@@ -34,6 +36,8 @@ _TORCH_OPS = {
     "match_kernel": "_match_kernel",
     "mutual_matches": "_match_kernel",
     "similarity_support": "_similarity_support",
+    "rasterize": "_rasterize",
+    "rasterize_visible": "_rasterize",
     "visible_triangles": "_overlap",
     "shared_triangles": "_overlap",
     "overlap_masks": "_overlap",

@@ -30,3 +30,11 @@ class Visible(NamedTuple):
 
     bitsets: Any  # [N, words] int64: bit t % 64 of word t // 64 is triangle t
     counts: Any  # [N] int64
+
+
+class Raster(NamedTuple):
+    """What every pixel of every view shows."""
+
+    triangle_ids: Any  # [N, H, W] int32, -1: none
+    depth: Any  # [N, H, W] float32: z in the camera's frame, inf: none
+    barycentrics: Any = None  # [N, H, W, 2] float32 where asked for: weights of the face's vertices 0 and 1

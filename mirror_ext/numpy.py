@@ -11,7 +11,7 @@ import numpy as np
 
 from . import _numpy
 from ._grid import grid_of
-from ._results import Matches, Support, TopK, Visible
+from ._results import Matches, Raster, Support, TopK, Visible
 
 __all__ = [
     "masked_max_pool",
@@ -22,6 +22,8 @@ __all__ = [
     "pr_mac",
     "pr_mac_rerank",
     "pr_mac_topk",
+    "rasterize",
+    "rasterize_visible",
     "region_max_pool",
     "shared_triangles",
     "similarity_support",
@@ -277,6 +279,55 @@ def morton_order(vertices: np.ndarray, faces: np.ndarray, *, num_threads: int | 
     return _numpy.morton_order(a.required("vertices", vertices), a.required("faces", faces), a.threads(num_threads))
 
 
+def rasterize(
+    vertices: np.ndarray,
+    faces: np.ndarray,
+    cam_from_world: np.ndarray,
+    intrinsics: np.ndarray,
+    height: int,
+    width: int,
+    *,
+    near: float | np.ndarray = 1e-3,
+    cull: bool = False,
+    barycentrics: bool = False,
+    num_threads: int | None = None,
+) -> Raster:
+    """Finds the triangle that every pixel shows: ids [N, H, W] int32, depth float32 (, barycentrics [N, H, W, 2])."""
+    a = _Arguments("rasterize")
+    ids, depth, weights = _numpy.rasterize(
+        *a.raster(vertices, faces, cam_from_world, intrinsics, height, width, near),
+        cull,
+        barycentrics,
+        a.threads(num_threads),
+    )
+    return Raster(ids, depth, weights if barycentrics else None)
+
+
+def rasterize_visible(
+    vertices: np.ndarray,
+    faces: np.ndarray,
+    cam_from_world: np.ndarray,
+    intrinsics: np.ndarray,
+    height: int,
+    width: int,
+    *,
+    near: float | np.ndarray = 1e-3,
+    cull: bool = False,
+    min_pixels: int = 1,
+    num_threads: int | None = None,
+) -> Visible:
+    """Collects the triangles that every view sees: bitsets [N, ceil(F / 64)] int64, counts [N] int64."""
+    a = _Arguments("rasterize_visible")
+    return Visible(
+        *_numpy.rasterize_visible(
+            *a.raster(vertices, faces, cam_from_world, intrinsics, height, width, near),
+            cull,
+            min_pixels,
+            a.threads(num_threads),
+        )
+    )
+
+
 class _Arguments:
     """Brings the arguments of one op into the form the compiled module takes: contiguous, aligned, native order."""
 
@@ -317,3 +368,18 @@ class _Arguments:
         if symmetric and target is not None and target is not query:
             self.fail(ValueError, "target", "None or the query itself with symmetric=True", "another array")
         return None if symmetric else target
+
+    def raster(self, vertices, faces, cam_from_world, intrinsics, height: int, width: int, near) -> tuple:
+        """A mesh, cameras and a size; near as one number for each view."""
+        poses = self.required("cam_from_world", cam_from_world)
+        if not isinstance(near, np.ndarray):
+            near = np.full(len(poses) if poses.ndim else 0, near, np.float64)
+        return (
+            self.required("vertices", vertices),
+            self.required("faces", faces),
+            poses,
+            self.required("intrinsics", intrinsics),
+            height,
+            width,
+            self.required("near", near).astype(np.float64),
+        )

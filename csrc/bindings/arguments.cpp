@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/overlap_check.h"
+#include "core/rasterize_check.h"
 
 namespace mirror::bindings {
 namespace {
@@ -366,6 +367,22 @@ MeshArguments mesh_arguments(const char* op, const Array& vertices, const Array&
   expect(op, "vertices", vertices, {DType::kFloat32, DType::kFloat64}, "[V, 3]");
   expect(op, "faces", faces, {DType::kInt32}, "[F, 3]");
   return {vertices.data, scalar_of(vertices.dtype), vertices.size(0), faces.as<int32_t>(), faces.size(0)};
+}
+
+RasterArguments raster_arguments(const char* op, const Array& vertices, const Array& faces,
+                                 const Array& cam_from_world, const Array& intrinsics, int64_t height,
+                                 int64_t width, const Array& near) {
+  const MeshArguments mesh = mesh_arguments(op, vertices, faces);
+  expect(op, "cam_from_world", cam_from_world, {DType::kFloat32, DType::kFloat64}, "[N, 3, 4]");
+  const int64_t views = cam_from_world.size(0);
+  expect(op, "intrinsics", intrinsics, {DType::kFloat32, DType::kFloat64}, "[" + text(views) + ", 4]");
+  expect(op, "near", near, {DType::kFloat64}, "[" + text(views) + "]");
+  const RasterSize size{height, width};
+  raster::check_size(op, size);
+  return {{mesh.vertices, mesh.scalar, mesh.num_vertices, mesh.faces, mesh.num_faces},
+          {cam_from_world.data, scalar_of(cam_from_world.dtype), intrinsics.data, scalar_of(intrinsics.dtype),
+           near.as<double>(), views},
+          size};
 }
 
 }  // namespace mirror::bindings

@@ -13,6 +13,7 @@
 #include "mirror/overlap.h"
 #include "mirror/pooling.h"
 #include "mirror/pr_mac.h"
+#include "mirror/rasterize.h"
 #include "mirror/similarity_support.h"
 
 namespace mirror::bindings {
@@ -99,5 +100,16 @@ struct MeshArguments {
   int64_t num_faces = 0;
 };
 MeshArguments mesh_arguments(const char* op, const Array& vertices, const Array& faces);
+
+// ---- rasterize, rasterize_visible: the core checks the values --------------------------------------------------------
+
+struct RasterArguments {
+  Mesh mesh;
+  Cameras cameras;
+  RasterSize size;
+};
+RasterArguments raster_arguments(const char* op, const Array& vertices, const Array& faces,
+                                 const Array& cam_from_world, const Array& intrinsics, int64_t height,
+                                 int64_t width, const Array& near);
 
 }  // namespace mirror::bindings

@@ -34,6 +34,26 @@ struct Corner {
   float w;       // inverse depth
 };
 
+// pose [3, 4] = (R | t), lens = (fx, fy, cx, cy). The centre comes from the inverse of R, not from its transpose: poses that
+// were rounded to float32 are rotations but for 1e-7, and t may be large.
+MIRROR_HOST_DEVICE inline Camera camera_of(const double* pose, const double* lens, double near) {
+  const double *const r = pose, *const s = pose + 4, *const t = pose + 8;
+  const double rows[3][3] = {
+      {s[1] * t[2] - s[2] * t[1], r[2] * t[1] - r[1] * t[2], r[1] * s[2] - r[2] * s[1]},
+      {s[2] * t[0] - s[0] * t[2], r[0] * t[2] - r[2] * t[0], r[2] * s[0] - r[0] * s[2]},
+      {s[0] * t[1] - s[1] * t[0], r[1] * t[0] - r[0] * t[1], r[0] * s[1] - r[1] * s[0]}};
+  const double det = (r[0] * rows[0][0] + r[1] * rows[1][0]) + r[2] * rows[2][0];
+  Camera camera;
+  for (int k = 0; k < 3; ++k) {
+    camera.m[k] = lens[0] * r[k] + lens[2] * t[k];
+    camera.m[3 + k] = lens[1] * s[k] + lens[3] * t[k];
+    camera.m[6 + k] = t[k];
+    camera.c[k] = -((rows[k][0] * r[3] + rows[k][1] * s[3]) + rows[k][2] * t[3]) / det;
+  }
+  camera.near = near;
+  return camera;
+}
+
 // K R (X - C): the difference first, which is exact enough for coordinates as large as those of a national grid.
 MIRROR_HOST_DEVICE inline Point point_of(const Camera& camera, double x, double y, double z) {
   const double* const m = camera.m;
@@ -65,8 +85,10 @@ MIRROR_HOST_DEVICE inline bool inside(const Camera& camera, const Point& p) {
   return p.z >= camera.near && p.u <= reach && -p.u <= reach && p.v <= reach && -p.v <= reach;
 }
 
+// What is further away than this is nowhere: nothing below overflows.
+constexpr double kFar = 1e150;
 MIRROR_HOST_DEVICE inline bool finite(const Point& p) {
-  return p.u - p.u == 0 && p.v - p.v == 0 && p.z - p.z == 0;
+  return p.u <= kFar && -p.u <= kFar && p.v <= kFar && -p.v <= kFar && p.z <= kFar && -p.z <= kFar;
 }
 
 // To the nearest integer, ties to even; |x| < 2^51.

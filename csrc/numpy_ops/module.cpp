@@ -12,6 +12,7 @@
 #include "mirror/overlap.h"
 #include "mirror/pooling.h"
 #include "mirror/pr_mac.h"
+#include "mirror/rasterize.h"
 #include "mirror/similarity_support.h"
 #include "numpy_ops/array.h"
 
@@ -240,6 +241,38 @@ nb::object morton_order(const Input& vertices, const Input& faces, int num_threa
   return order.release();
 }
 
+nb::tuple rasterize(const Input& vertices, const Input& faces, const Input& cam_from_world,
+                    const Input& intrinsics, int64_t height, int64_t width, const Input& near, bool cull,
+                    bool barycentrics, int num_threads) {
+  const bindings::RasterArguments args =
+      bindings::raster_arguments("rasterize", view(vertices), view(faces), view(cam_from_world),
+                                 view(intrinsics), height, width, view(near));
+  const int64_t views = args.cameras.views;
+  Output<int32_t> ids({views, height, width});
+  Output<float> depth({views, height, width}), weights({views, height, width, barycentrics ? 2 : 0});
+  unlocked([&] {
+    mirror::rasterize(args.mesh, args.cameras, args.size, cull, ids.data(), depth.data(),
+                      barycentrics ? weights.data() : nullptr, threads(num_threads));
+  });
+  return nb::make_tuple(ids.release(), depth.release(), weights.release());
+}
+
+nb::tuple rasterize_visible(const Input& vertices, const Input& faces, const Input& cam_from_world,
+                            const Input& intrinsics, int64_t height, int64_t width, const Input& near,
+                            bool cull, int64_t min_pixels, int num_threads) {
+  constexpr const char* op = "rasterize_visible";
+  const bindings::RasterArguments args = bindings::raster_arguments(
+      op, view(vertices), view(faces), view(cam_from_world), view(intrinsics), height, width, view(near));
+  overlap::check_visible(op, args.mesh.num_faces, min_pixels);
+  Output<int64_t> bitsets({args.cameras.views, words_of(args.mesh.num_faces)}), counts({args.cameras.views});
+  unlocked([&] {
+    mirror::rasterize_visible(args.mesh, args.cameras, args.size, cull, min_pixels,
+                              reinterpret_cast<uint64_t*>(bitsets.data()), counts.data(),
+                              threads(num_threads));
+  });
+  return nb::make_tuple(bitsets.release(), counts.release());
+}
+
 }  // namespace
 }  // namespace mirror::numpy_ops
 
@@ -257,6 +290,8 @@ NB_MODULE(_numpy, m) {
   m.def("pr_mac", &ops::pr_mac);
   m.def("pr_mac_topk", &ops::pr_mac_topk);
   m.def("pr_mac_rerank", &ops::pr_mac_rerank);
+  m.def("rasterize", &ops::rasterize);
+  m.def("rasterize_visible", &ops::rasterize_visible);
   m.def("isa_available", [] { return std::string(mirror::isa_name(mirror::isa_available())); });
   m.def("isa_selected", [] { return std::string(mirror::isa_name(mirror::isa_selected())); });
 }

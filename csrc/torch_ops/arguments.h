@@ -37,6 +37,15 @@ inline bindings::RegionArguments region_arguments(const char* op, Inputs& in, co
                                     reduction);
 }
 
+inline bindings::RasterArguments raster_arguments(const char* op, Inputs& in, const Tensor& vertices,
+                                                  const Tensor& faces, const Tensor& cam_from_world,
+                                                  const Tensor& intrinsics, int64_t height, int64_t width,
+                                                  const Tensor& near) {
+  return bindings::raster_arguments(op, in("vertices", vertices), in("faces", faces),
+                                    in("cam_from_world", cam_from_world), in("intrinsics", intrinsics),
+                                    height, width, in("near", near));
+}
+
 struct BackwardArguments {
   bindings::RegionArguments regions;
   Array grad, scores, argmax;

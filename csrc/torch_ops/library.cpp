@@ -57,6 +57,17 @@ STABLE_TORCH_LIBRARY(mirror, m) {
       " -> Tensor");
   // order [F] int32
   m.def("morton_order(Tensor vertices, Tensor faces) -> Tensor");
+  // triangle_ids [N, H, W] int32, depth [N, H, W] float32, barycentrics [N, H, W, 2] float32 ([N, H, W, 0] unless asked for);
+  // near [N] float64
+  m.def(
+      "rasterize(Tensor vertices, Tensor faces, Tensor cam_from_world, Tensor intrinsics, int height, int "
+      "width, "
+      "Tensor near, bool cull, bool barycentrics) -> (Tensor, Tensor, Tensor)");
+  // bitsets [N, words] int64, counts [N] int64
+  m.def(
+      "rasterize_visible(Tensor vertices, Tensor faces, Tensor cam_from_world, Tensor intrinsics, int "
+      "height, "
+      "int width, Tensor near, bool cull, int min_pixels) -> (Tensor, Tensor)");
   // Instruction sets: the highest of this machine, and the one MIRROR_ISA selects.
   m.def("isa_available() -> str");
   m.def("isa_selected() -> str");
