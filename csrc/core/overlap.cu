@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "core/launch_cuda.h"
+#include "core/overlap_check.h"
 
 namespace mirror {
 namespace cuda {
@@ -12,8 +13,9 @@ namespace {
 constexpr int64_t kMaxViews = 65535;                 // of one launch: gridDim.y
 constexpr int64_t kOwnedBytes = int64_t{256} << 20;  // of counters, where one view's take less
 
-[[noreturn]] void refuse(const char* op, const std::string& what) {
-  throw std::invalid_argument(std::string(op) + ": " + what);
+[[noreturn]] void refuse(const char* op, const char* argument, const std::string& expected,
+                         const std::string& got) {
+  throw std::invalid_argument(std::string(op) + ": " + argument + ": expected " + expected + ", got " + got);
 }
 
 // Views whose counters lie in the workspace at a time.
@@ -53,9 +55,7 @@ size_t visible_triangles_workspace(const IdMaps& maps, int64_t num_faces, int64_
 void visible_triangles(const IdMaps& maps, int64_t num_faces, int64_t min_pixels, uint64_t* bitsets,
                        int64_t* counts, const Workspace& workspace, Stream stream) {
   constexpr const char* op = "visible_triangles";
-  if (num_faces < 0 || num_faces > INT32_MAX)
-    refuse(op, "num_faces: expected a number 0..2147483647, got " + std::to_string(num_faces));
-  if (min_pixels < 1) refuse(op, "min_pixels: expected a number >= 1, got " + std::to_string(min_pixels));
+  overlap::check_visible(op, num_faces, min_pixels);
   check(cudaGetLastError(), op);
   Pieces pieces(workspace, op);
   SetWork work{maps.ids,   maps.height * maps.width,
@@ -92,8 +92,6 @@ void shared_triangles(const Bitsets& sets, int32_t* shared, Stream stream) {
 
 void shared_weights(const Bitsets& sets, const TriangleWeights& weights, double* shared, Stream stream) {
   constexpr const char* op = "shared_triangles";
-  if (weights.scalar != Scalar::kFloat32 && weights.scalar != Scalar::kFloat64)
-    refuse(op, "weights: expected float32 or float64, got a 16-bit type");
   check(cudaGetLastError(), op);
   const int64_t tiles = ceil_div(sets.views, kWeighTile);
   launch(op, stream, weigh_triangles, {tiles * (tiles + 1) / 2}, kOverlapThreads, sizeof(WeighStage),
@@ -104,14 +102,15 @@ void shared_weights(const Bitsets& sets, const TriangleWeights& weights, double*
 void overlap_masks(const IdMaps& maps, const Bitsets& sets, const ViewPairs& pairs, const mirror::Grid& grid,
                    float* coverage, Stream stream) {
   constexpr const char* op = "overlap_masks";
-  if (grid.rows < 1 || grid.columns < 1 || grid.rows > INT32_MAX || grid.columns > INT32_MAX)
-    refuse(op, "size: expected 1..2147483647, got " + std::to_string(grid.rows) + " x " +
-                   std::to_string(grid.columns));
+  overlap::check_grid(grid);
   check(cudaGetLastError(), op);
   if (pairs.count == 0) return;
-  if (maps.height < 1 || maps.width < 1)
-    refuse(op, "triangle_ids: expected at least one pixel, got " + std::to_string(maps.height) + " x " +
-                   std::to_string(maps.width));
+  if (!pairs.directed && maps.views != sets.views)
+    refuse(op, "bitsets", std::to_string(maps.views) + " views, as many as maps, without directed=True",
+           std::to_string(sets.views));
+  if (maps.height * maps.width == 0)
+    refuse(op, "triangle_ids", "at least one pixel",
+           "maps of " + std::to_string(maps.height) + " x " + std::to_string(maps.width));
   const int64_t cells = pairs.count * (pairs.directed ? 1 : 2) * grid.rows * grid.columns;
   const int64_t blocks = std::min<int64_t>(ceil_div(cells, kOverlapWarps), INT32_MAX);
   launch(op, stream, cover_cells, {blocks}, kOverlapThreads, 0,
