@@ -140,6 +140,16 @@ def test_faces_of_several_kinds(tmp_path):
         read_mesh(tmp_path / "b.ply")
 
 
+def test_arrays_that_are_only_told(tmp_path):
+    """Four billion zeros, in a file of a hundred bytes."""
+    (tmp_path / "a.gltf").write_text('{"accessors": [{"componentType": 5126, "count": 4294967295, "type": "VEC3"}]}')
+    with pytest.raises(MirrorError, match=r"a.gltf, header: expected arrays with data, or of at most"):
+        read_mesh(tmp_path / "a.gltf")
+    (tmp_path / "a.glb").write_bytes(b"glTF" + bytes(20))
+    with pytest.raises(MirrorError, match=r"a.glb, header: expected the JSON of a glTF file"):
+        read_mesh(tmp_path / "a.glb")
+
+
 def test_no_mesh(tmp_path):
     (tmp_path / "a.las").write_text("")
     with pytest.raises(UsageError, match=r"a.las: expected a mesh: .ply, .obj"):

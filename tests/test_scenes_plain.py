@@ -86,7 +86,7 @@ def test_where_pixels_are_in_colmaps_models(tmp_path):
     model = {"model": "OPENCV", "params": [1, 2, 3, 4, 5, 6, 7, 8], "cam_from_world": POSE.tolist()}
     (camera,) = read(tmp_path, {"first_pixel_centre": [0, 0], "cameras": {"a": model}}).cameras
     assert camera.params == (1, 2, 3.5, 4.5, 5, 6, 7, 8)
-    with pytest.raises(MirrorError, match="camera model OMNI is unknown"):
+    with pytest.raises(MirrorError, match=r"cameras.json, camera a: the camera model OMNI is unknown"):
         read(tmp_path, {"first_pixel_centre": [0, 0], "cameras": {"a": {**model, "model": "OMNI"}}})
 
 
@@ -138,6 +138,8 @@ MIRRORED = [[-1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0]]
         ({"cameras": {"a": entry()}, "image_size": [0, 4]}, "image_size: expected width and height"),
         ({"cameras": {"a": entry()}, "first_pixel_centre": [1, 1]}, r"expected \[0.5, 0.5\] or \[0, 0\]"),
         ('{"cameras": {"a": {"model": "PINHOLE", "params": [NaN]}}}', "camera a, params: expected finite numbers"),
+        ('{"cameras": {"a": {"model": "PINHOLE", "params": [1, 2, 3]}}}', "a, params: expected fx fy cx cy, focal"),
+        ('{"cameras": {"a": {"model": "SIMPLE_PINHOLE", "params": [0, 2, 3]}}}', "a, params: expected f cx cy, focal"),
         (
             '{"cameras": {"a": {"model": "PINHOLE", "params": [1' + "0" * 400 + "]}}}",
             "camera a, params: expected finite",

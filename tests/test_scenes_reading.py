@@ -276,8 +276,8 @@ def test_photos_of_the_kitchen_need_the_colour_camera(data):
 
 
 def test_pixels_of_the_aerial_scene(data):
-    """Why principal points of 319.5 in 640 are moved: the mesh then agrees with the depth maps, and half a pixel more or
-    less is ten times worse."""
+    """Why principal points of 319.5 in 640 are moved: the mesh then agrees with the depth maps, and half a pixel more
+    or less is ten times worse."""
     embree = pytest.importorskip("trimesh.ray.ray_pyembree")
     import trimesh
 

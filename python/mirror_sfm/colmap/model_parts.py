@@ -6,6 +6,7 @@ walked before it opens them, and tracks are taken from the walk.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from mirror_sfm.scenes.files import broken
 
 NONE = (1 << 64) - 1  # a key point without a 3-D point
 MOST_SIDE = 1 << 20  # of a photo, in pixels
+PARTS = ("cameras", "images", "points3D")
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,14 @@ class ModelPoints:
     lengths: np.ndarray
     images: np.ndarray
     rows: np.ndarray
+
+
+def model_kind(folder: str | os.PathLike[str]) -> str:
+    """How the model in a folder is written: "bin" (also where both are), "txt", or "" where there is none."""
+    for kind in ("bin", "txt"):
+        if all((Path(folder) / f"{part}.{kind}").is_file() for part in PARTS):
+            return kind
+    return ""
 
 
 def check_names(path: Path, images: list[ModelImage]) -> None:

@@ -10,22 +10,12 @@ import numpy as np
 
 from mirror_sfm.colmap.library import last_words, pycolmap, quiet
 from mirror_sfm.colmap.model_binary import walk_binary
-from mirror_sfm.colmap.model_parts import ModelImage, ModelPoints
+from mirror_sfm.colmap.model_parts import PARTS, ModelImage, ModelPoints, model_kind
 from mirror_sfm.colmap.model_text import walk_text
 from mirror_sfm.errors import MirrorError, UsageError
 from mirror_sfm.photos import shown
 from mirror_sfm.scenes.cameras import Camera, View
 from mirror_sfm.scenes.scene import Tracks
-
-_PARTS = ("cameras", "images", "points3D")
-
-
-def model_kind(folder: str | os.PathLike[str]) -> str:
-    """How the model in a folder is written: "bin" (also where both are), "txt", or "" where there is none."""
-    for kind in ("bin", "txt"):
-        if all((Path(folder) / f"{part}.{kind}").is_file() for part in _PARTS):
-            return kind
-    return ""
 
 
 def read_model(folder: str | os.PathLike[str]) -> tuple[tuple[View, ...], tuple[str, ...], Tracks]:
@@ -42,7 +32,7 @@ def read_model(folder: str | os.PathLike[str]) -> tuple[tuple[View, ...], tuple[
     folder = Path(folder)
     kind = model_kind(folder)
     if not kind:
-        files = ", ".join(f"{part}.bin" for part in _PARTS)
+        files = ", ".join(f"{part}.bin" for part in PARTS)
         raise UsageError(f"no COLMAP model in {shown(str(folder))}: looked for {files}, or the same with .txt")
     images, points = walk_binary(folder) if kind == "bin" else walk_text(folder)
     for image in images:
@@ -53,6 +43,8 @@ def read_model(folder: str | os.PathLike[str]) -> tuple[tuple[View, ...], tuple[
         with quiet():
             (model.read_binary if kind == "bin" else model.read_text)(folder)
             posed = {image.number: _view(model, image) for image in images if model.image(image.number).has_pose}
+    except MirrorError as error:
+        raise MirrorError(f"{shown(str(folder))}, {error}") from None
     except (RuntimeError, ValueError, IndexError, KeyError, TypeError, MemoryError) as error:
         raise MirrorError(f"{shown(str(folder))} is not a COLMAP model: {shown(last_words(error))}") from error
     views = sorted(posed, key=lambda number: posed[number].name)
@@ -65,6 +57,8 @@ def _view(model: Any, image: ModelImage) -> View:
     camera = found.camera
     params = tuple(map(float, camera.params))
     made = Camera(camera.model_name, params, int(camera.width), int(camera.height))
+    if any(params[place] <= 0 for place in camera.focal_length_idxs()):
+        raise MirrorError(f"camera {image.camera}: expected focal lengths above 0, found {params[0]:g}")
     return View(image.name, made, np.array(found.cam_from_world().matrix(), np.float64))
 
 

@@ -24,6 +24,7 @@ from mirror_sfm.scenes.scene import DepthMap, Scene
 _log = logging.getLogger("mirror_sfm")
 
 _CAMERA = "_cam.txt"
+_TWIN = "_masked"  # a photo's background removed: the same photo
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ def read_blended(scene: str | os.PathLike[str], images: Path | None = None) -> S
     """
     scene = Path(scene)
     images = images or (scene / "blended_images" if (scene / "blended_images").is_dir() else None)
-    names = None if images is None else photo_names(images)
+    names = None if images is None else [n for n in photo_names(images) if not stem(n).endswith(_TWIN)]
     photos = {stem(name): name for name in names or ()}
     maps = scene / "rendered_depth_maps"
     views = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import re
@@ -53,6 +54,8 @@ def read_mesh(path: str | os.PathLike[str]) -> Mesh:
 def _loaded(path: Path) -> Any:
     trimesh = _trimesh()
     is_ply = path.suffix.lower() == ".ply"
+    if path.suffix.lower() in (".glb", ".gltf"):
+        _check_gltf(path)
     points = _ply_points(path) if is_ply else None
     options = {"fix_texture": False} if is_ply else {"maintain_order": True} if path.suffix.lower() == ".obj" else {}
     try:
@@ -87,6 +90,22 @@ def _parts(scene: Any) -> list[Any]:
         part = scene.geometry[name]
         found.append(part if np.array_equal(transform, np.eye(4)) else part.copy().apply_transform(transform))
     return found
+
+
+def _check_gltf(path: Path) -> None:
+    """Arrays of a glTF file that are told without data, which trimesh makes as large as is told."""
+    content = read_bytes(path)
+    size = len(content)
+    if content[:4] == b"glTF":
+        content = content[20 : 20 + int.from_bytes(content[12:16], "little")]
+    try:
+        accessors = json.loads(content).get("accessors", [])
+        told = [a["count"] for a in accessors if "bufferView" not in a]
+        wrong = any(not isinstance(count, int) or not 0 <= count <= 16 * size for count in told)
+    except (ValueError, AttributeError, KeyError, TypeError, RecursionError) as error:
+        raise broken(path, "header", f"expected the JSON of a glTF file: {said(error)}") from None
+    if wrong:
+        raise broken(path, "header", f"expected arrays with data, or of at most {16 * size} numbers")
 
 
 def _whole_faces(path: Path, part: Any) -> None:

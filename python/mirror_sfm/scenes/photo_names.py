@@ -16,7 +16,6 @@ from mirror_sfm.scenes.files import first_of, listed
 _log = logging.getLogger("mirror_sfm")
 
 _FOLDERS = ("images", "undist_images", "blended_images", "photos", "rgb", "color")
-_LEFT_OUT = "_masked"  # twins of BlendedMVS's photos
 
 
 def photo_folder(scene: Path) -> Path | None:
@@ -38,7 +37,7 @@ def photo_names(folder: Path, below: bool = True) -> list[str]:
     """
     if not below:
         return [name for name in listed(folder) if _is_photo(name) and (folder / name).is_file()]
-    return [photo.name for photo in find_photos(folder) if not PurePosixPath(photo.name).stem.endswith(_LEFT_OUT)]
+    return [photo.name for photo in find_photos(folder)]
 
 
 def _is_photo(name: str) -> bool:

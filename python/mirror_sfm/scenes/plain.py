@@ -17,8 +17,9 @@ from typing import Any
 
 import numpy as np
 
+from mirror_sfm.errors import MirrorError
 from mirror_sfm.photos import shown
-from mirror_sfm.scenes.cameras import Camera
+from mirror_sfm.scenes.cameras import PINHOLES, Camera
 from mirror_sfm.scenes.files import broken, read_bytes, read_lines, said
 
 _POSES = ("cam_from_world", "world_to_cam", "cam_to_world", "world_from_cam")
@@ -95,7 +96,7 @@ def read_plain_cameras(path: str | os.PathLike[str]) -> PlainCameras:
         matrices.append("K" in entry)
     shift = _half_pixel(path, described, cameras, matrices)
     return PlainCameras(
-        tuple(_moved(camera, shift) if shift else camera for camera in cameras), depth_scale(path, described)
+        tuple(_moved(path, camera, shift) if shift else camera for camera in cameras), depth_scale(path, described)
     )
 
 
@@ -144,6 +145,9 @@ def _camera(path: Path, name: str, entry: Mapping[str, Any], size: tuple[int, in
     elif isinstance(entry.get("model"), str) and isinstance(entry.get("params"), list):
         model = entry["model"].rpartition(".")[2]  # "CameraModelId.PINHOLE" is pycolmap's way of printing it
         params = _numbers(path, f"{where}, params", entry["params"], None)
+        if model in PINHOLES and (len(params) != 3 + PINHOLES.index(model) or min(params[:-2]) <= 0):
+            form = "f cx cy" if model == "SIMPLE_PINHOLE" else "fx fy cx cy"
+            raise broken(path, f"{where}, params", f"expected {form}, focal lengths above 0")
     else:
         raise broken(path, where, "expected model and params, or K")
     return PlainCamera(name, model, tuple(map(float, params)), size, _pose(path, where, entry))
@@ -195,12 +199,20 @@ def _half_pixel(path: Path, described: Mapping[str, Any], cameras: list[PlainCam
     return 0.5 if all(middle) else 0.0
 
 
-def _moved(camera: PlainCamera, shift: float) -> PlainCamera:
-    """The camera with its principal point moved: parameters begin with f cx cy, or with fx fy cx cy."""
-    from mirror_sfm.colmap.lenses import principal_point
+def _moved(path: Path, camera: PlainCamera, shift: float) -> PlainCamera:
+    """The camera with its principal point moved."""
+    if camera.model == "PINHOLE":
+        places = (2, 3)
+    else:
+        from mirror_sfm.colmap.lenses import principal_point
 
+        try:
+            places = principal_point(camera.model)
+        except MirrorError as error:
+            raise broken(path, f"camera {shown(camera.name)}", str(error)) from None
     params = list(camera.params)
-    places = (2, 3) if camera.model == "PINHOLE" else principal_point(camera.model)
+    if len(params) <= max(places):
+        raise broken(path, f"camera {shown(camera.name)}, params", f"expected more than {len(params)} numbers")
     for place in places:
         params[place] += shift
     return PlainCamera(camera.name, camera.model, tuple(params), camera.size, camera.cam_from_world)

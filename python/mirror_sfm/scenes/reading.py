@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mirror_sfm.colmap.model_parts import model_kind
 from mirror_sfm.errors import MirrorError, UsageError
 from mirror_sfm.photos import shown
 from mirror_sfm.scenes.blended import is_blended, read_blended
@@ -150,8 +151,6 @@ def _agree(first: Scene, second: Scene) -> bool:
 
 def models(folder: Path) -> list[Path]:
     """Folders of COLMAP models in the folder of a scene."""
-    from mirror_sfm.colmap.models import model_kind
-
     found = []
     for name in _MODELS:
         place = folder / name
