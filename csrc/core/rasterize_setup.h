@@ -125,20 +125,20 @@ struct Polygon {
   bool turned;  // the corners run against the face's own sense
 };
 
-// The part of a face inside all planes (Sutherland and Hodgman). It starts from the face's points in a fixed order, so
-// that faces that lie on each other have the same pieces whatever their first vertex and sense.
-MIRROR_HOST_DEVICE inline Polygon clip(const Camera& camera, Point p, Point q, Point r) {
-  Polygon result;
-  result.count = 0;
-  result.turned = false;
-  if (!finite(p) || !finite(q) || !finite(r)) return result;
+// The part of a face inside all planes (Sutherland and Hodgman), in `points`; how many they are, 0 where nothing is left.
+// It starts from the face's points in a fixed order, so that faces that lie on each other have the same pieces whatever their
+// first vertex and sense. points, kept: room for kMaxCorners each (CUDA kernels have them in shared memory).
+MIRROR_HOST_DEVICE inline int clip_points(const Camera& camera, Point p, Point q, Point r, Point* points,
+                                          Point* kept, bool* turned) {
+  *turned = false;
+  if (!finite(p) || !finite(q) || !finite(r)) return 0;
   const auto sort = [&](Point& a, Point& b) {
     if (!before(b, a)) return;
-    const Point kept = a;
-    a = b, b = kept, result.turned = !result.turned;
+    const Point other = a;
+    a = b, b = other, *turned = !*turned;
   };
   sort(p, q), sort(q, r), sort(p, q);
-  Point points[kMaxCorners] = {p, q, r}, kept[kMaxCorners];
+  points[0] = p, points[1] = q, points[2] = r;
   int count = 3;
   for (int plane = 0; plane < kPlanes; ++plane) {
     int left = 0;
@@ -151,9 +151,14 @@ MIRROR_HOST_DEVICE inline Polygon clip(const Camera& camera, Point p, Point q, P
     count = left;
     for (int k = 0; k < count; ++k) points[k] = kept[k];
   }
-  if (count < 3) return result;
-  result.count = count;
-  for (int k = 0; k < count; ++k) result.corners[k] = corner_of(points[k]);
+  return count < 3 ? 0 : count;
+}
+
+MIRROR_HOST_DEVICE inline Polygon clip(const Camera& camera, const Point& p, const Point& q, const Point& r) {
+  Polygon result;
+  Point points[kMaxCorners], kept[kMaxCorners];
+  result.count = clip_points(camera, p, q, r, points, kept, &result.turned);
+  for (int k = 0; k < result.count; ++k) result.corners[k] = corner_of(points[k]);
   return result;
 }
 
