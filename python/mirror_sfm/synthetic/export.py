@@ -8,6 +8,7 @@ import os
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -38,8 +39,9 @@ def make_lit(kind: str, seed: int = 0, threads: int | None = None) -> Lit:
     """
     if kind not in KINDS:
         raise UsageError(f"kind: expected one of {', '.join(KINDS)}, got {kind!r}")
-    surface = assemble(KINDS[kind].build(np.random.default_rng([seed, BUILD])))
-    return illuminate(surface, KINDS[kind].light(surface.mesh), threads=threads or processors())
+    threads = threads or processors()
+    surface = assemble(KINDS[kind].build(np.random.default_rng([seed, BUILD]), threads))
+    return illuminate(surface, KINDS[kind].light(surface.mesh), threads=threads)
 
 
 def make_path(kind: str, photos: int, seed: int = 0) -> np.ndarray:
@@ -93,7 +95,7 @@ def make_scene(
         return photo[row, column]
 
     colours = np.concatenate(list(parallel(shoot, range(photos), threads)))[kept]
-    if find_spec("pycolmap"):
+    if find_spec("pycolmap") is not None:
         from mirror_sfm.colmap.models import write_model
 
         write_model(folder / "sparse" / "0", views, tracks, colours)
@@ -138,7 +140,7 @@ def _photo_folder(images: Path, names: set[str]) -> Path:
     return images
 
 
-def _file_options(options: RenderOptions) -> dict[str, int]:
+def _file_options(options: RenderOptions) -> dict[str, Any]:
     return {"quality": options.quality, "subsampling": 0} if options.suffix == ".jpg" else {"compress_level": 6}
 
 

@@ -56,10 +56,16 @@ def facade(rng: Rng, height: float, width: float, texels: float, style: Style, d
     for storey in range(max(1, round(height / STOREY))):
         for bay in range(bays):
             middle = 0.3 + pitch * (bay + 0.5)
+            part = np.s_[:, max(0, int((middle - 1.3) * texels)) : int((middle + 1.3) * texels) + 1]
+            across = x[part] - np.float32(middle)
             if storey == 0 and bay == entrance:
-                _door(result, x - np.float32(middle), rise, style)
+                _door(result[part], across, rise, style)
             elif rng.random() < 0.86:
-                _window(rng, result, x - np.float32(middle), rise - np.float32(storey * STOREY + 1.55), style)
+                up = rise - np.float32(storey * STOREY + 1.55)
+                rows = np.abs(up[:, 0]) < 1
+                first, last = int(rows.argmax()), int(rows.sum())
+                band = slice(first, first + last)
+                _window(rng, result[band, part[1]], across, up[band], style)
     return finished(result)
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from mirror_sfm.synthetic.furnishings import CLOTHS, cabinet, carpet, cloth, painting, shelves, wallpaper
 from mirror_sfm.synthetic.noise import SolidNoise
@@ -56,7 +58,7 @@ def _wall(
     corner = np.array([*start, 0.0])
     columns = sorted({0.0, width, *(x for left, right, *_ in openings for x in (left, right))})
     patches = []
-    for left, right in zip(columns, columns[1:], strict=False):
+    for left, right in pairwise(columns):
         holes = [hole for hole in openings if hole[0] <= left < hole[1]]
         spans = [(hole[3], HEIGHT) for hole in holes] + [(0.0, hole[2]) for hole in holes] or [(0.0, HEIGHT)]
         for bottom, top in spans:
@@ -93,7 +95,7 @@ def _frame(rng: Rng, corner: np.ndarray, along: np.ndarray, hole: Opening) -> li
     return patches
 
 
-def _wooden(rng: Rng, wood: np.ndarray) -> object:
+def _wooden(rng: Rng, wood: np.ndarray) -> Callable[[int, float, float], np.ndarray]:
     return lambda _, tall, wide: finished(planks(rng, tall, wide, TEXELS, 0.11, 1.4, wood))
 
 
@@ -137,21 +139,27 @@ def _case(rng: Rng, x: float, y: float, size: tuple[float, float, float], turn: 
 def _sofa(rng: Rng, x: float, y: float, turn: float, length: float = 2.0) -> list[Patch]:
     colour, parts = rng.choice(CLOTHS), []
     c, s = np.cos(turn), np.sin(turn)
-    blocks = [(0, 0, 0.05, length, 0.85, 0.38), (0, 0.34, 0.43, length, 0.2, 0.42)]
-    blocks += [(side * (length / 2 - 0.1), 0, 0.43, 0.2, 0.85, 0.2) for side in (-1, 1)]
-    for a, b, z, long, deep, tall in blocks:
-        place = (x + c * a - s * b, y + s * a + c * b, z)
-        parts += box(place, (long, deep, tall), lambda _, h, w: cloth(rng, h, w, TEXELS, colour), CELL, turn)
-    for side, tint in ((-0.55, CLOTHS[3]), (0.5, CLOTHS[int(rng.integers(6))])):
-        a, b = side, 0.16
-        place = (x + c * a - s * b, y + s * a + c * b, 0.43)
-        parts += box(place, (0.42, 0.14, 0.38), lambda _, h, w, t=tint: cloth(rng, h, w, TEXELS, t), CELL, turn + 0.2)
+    arm, other = length / 2 - 0.1, rng.choice(CLOTHS)
+    blocks = [  # along, across, up; length, depth, height; colour, turn
+        (0.0, 0.0, 0.05, length, 0.85, 0.38, colour, 0.0),
+        (0.0, 0.34, 0.43, length, 0.2, 0.42, colour, 0.0),
+        (-arm, 0.0, 0.43, 0.2, 0.85, 0.2, colour, 0.0),
+        (arm, 0.0, 0.43, 0.2, 0.85, 0.2, colour, 0.0),
+        (-0.55, 0.16, 0.43, 0.42, 0.14, 0.38, CLOTHS[3], 0.2),
+        (0.5, 0.16, 0.43, 0.42, 0.14, 0.38, other, 0.2),
+    ]
+    for a, b, z, long, deep, tall, tint, more in blocks:
+
+        def picture(_: int, height: float, width: float, tint: np.ndarray = tint) -> np.ndarray:
+            return cloth(rng, height, width, TEXELS, tint)
+
+        parts += box((x + c * a - s * b, y + s * a + c * b, z), (long, deep, tall), picture, CELL, turn + more)
     return parts
 
 
-def _hung(rng: Rng, corner: Sequence[float], along: Sequence[float], width: float, height: float) -> list[Patch]:
-    """A painting, 2 cm before its wall, its top left corner and the direction of its top edge."""
-    along = np.asarray(along, np.float64)
+def _hung(rng: Rng, corner: ArrayLike, towards: ArrayLike, width: float, height: float) -> list[Patch]:
+    """A painting, 2 cm before its wall, its top left corner and where its top edge goes."""
+    along = np.asarray(towards, np.float64)
     inward = np.array([along[1], -along[0], 0.0])  # along runs to the right as seen from inside
     place = np.asarray(corner, np.float64) + 0.02 * inward
     return [rectangle(place, along * width, (0, 0, -height), painting(rng, height, width, TEXELS * 1.4), CELL)]
@@ -197,7 +205,7 @@ def _living_room(rng: Rng) -> list[Patch]:
 
 
 def _study(rng: Rng) -> list[Patch]:
-    x0, y0, x1, y1 = ROOMS[1]
+    x0, _, x1, y1 = ROOMS[1]
     rug = carpet(rng, 1.8, 2.2, TEXELS)
     patches = [rectangle((x0 + 1.3, 3.2, 0.012), (2.2, 0, 0), (0, -1.8, 0), rug, CELL)]
     patches += _table(rng, x1 - 1.5, 2.2, (1.6, 0.8, 0.75), 0.15)

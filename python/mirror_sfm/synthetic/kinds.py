@@ -24,27 +24,27 @@ class Kind:
     """A kind of scene.
 
     Attributes:
-        build: its patches from a random generator.
+        build: its patches, from a random generator and a number of threads.
         light: its lights, given the assembled mesh.
         path: poses [N, 3, 4] of so many photos.
         focal: focal length in pixels of a photo 640 pixels wide.
         note: what it is, for the manifest.
     """
 
-    build: Callable[[Rng], list[Patch]]
+    build: Callable[[Rng, int], list[Patch]]
     light: Callable[[Mesh], Lights]
     path: Callable[[int, Rng], np.ndarray]
     focal: float
     note: str
 
 
-def _terrain(rng: Rng) -> list[Patch]:
-    land = make_terrain(rng)
+def _terrain(rng: Rng, threads: int) -> list[Patch]:
+    land = make_terrain(rng, threads)
     return [land.patch(), *trees(rng, wood(rng, land, np.zeros((0, 3)), 320))]
 
 
-def _village(rng: Rng) -> list[Patch]:
-    land = make_terrain(rng)
+def _village(rng: Rng, threads: int) -> list[Patch]:
+    land = make_terrain(rng, threads)
     return [land.patch(), *village(rng, land)]
 
 
@@ -67,11 +67,11 @@ def _roomlight(mesh: Mesh) -> Lights:
         for u in (0.15, 0.5, 0.85):
             for v in (0.2, 0.5, 0.8):
                 place = np.array([x0 + u * (x1 - x0), y0 + v * (y1 - y0), HEIGHT - 0.04])
-                soft.append(Lamp(place, place - [0, 0, 1], 6.0))
+                soft.append(Lamp(place, place - np.array([0, 0, 1]), 6.0))
             window = np.array([x0 + u * (x1 - x0), y0 + 0.1, 1.6])
-            soft.append(Lamp(window, window + [0, 1, -0.2], 6.0))
+            soft.append(Lamp(window, window + np.array([0, 1, -0.2]), 6.0))
             low = np.array([x0 + u * (x1 - x0), (y0 + y1) / 2, 0.5])  # what the floor gives back
-            soft.append(Lamp(low, low + [0, 0, 1], 6.0))
+            soft.append(Lamp(low, low + np.array([0, 0, 1]), 6.0))
     return Lights(
         key=sun(mesh, (0.34, -0.72, 0.6)),
         key_colour=(3.2, 2.8, 2.2),
@@ -123,6 +123,6 @@ def _turns(photos: int, rng: Rng) -> np.ndarray:
 KINDS = {
     "village": Kind(_village, _daylight, _flight, 560, "a village and its church, drone"),
     "terrain": Kind(_terrain, _daylight, _strips, 560, "hills, fields and a river, drone"),
-    "interior": Kind(interior, _roomlight, _tour, 420, "two furnished rooms, walk"),
-    "object": Kind(statue, _studio, _turns, 620, "a sculpture, turntable"),
+    "interior": Kind(lambda rng, _: interior(rng), _roomlight, _tour, 420, "two furnished rooms, walk"),
+    "object": Kind(lambda rng, _: statue(rng), _studio, _turns, 620, "a sculpture, turntable"),
 }

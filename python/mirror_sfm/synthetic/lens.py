@@ -34,7 +34,7 @@ class Raster:
 
     @property
     def places(self) -> tuple[np.ndarray, np.ndarray]:
-        """Centres of the samples in the raster, x and y, float32 [rows, columns] or of a shape that broadcasts to it."""
+        """Centres of the samples in the raster, x and y, float32, of a shape that broadcasts to [rows, columns]."""
         if self.shown is None:
             x, y = np.arange(self.pinhole.width)[None], np.arange(self.rows.start, self.rows.stop)[:, None]
         else:

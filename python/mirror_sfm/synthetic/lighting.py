@@ -151,11 +151,11 @@ def _depth(mesh: Mesh, lamp: Lamp, size: int, threads: int) -> tuple[np.ndarray,
     focal, pose = size / (2 * lamp.spread), lamp.pose()
     intrinsics = np.array([focal, focal, size / 2, size / 2])
     near = 0.02 * float(np.linalg.norm(lamp.aim - lamp.position))
-    _, depth = rasterize(
+    seen = rasterize(
         mesh.vertices, mesh.faces, pose[None], intrinsics[None], size, size, near=near, num_threads=threads
     )
     to_pixels = np.stack([focal * pose[0] + size / 2 * pose[2], focal * pose[1] + size / 2 * pose[2], pose[2]])
-    return depth[0], to_pixels
+    return seen.depth[0], to_pixels
 
 
 def _reached(mesh: Mesh, normals: np.ndarray, depth: np.ndarray, to_pixels: np.ndarray, bias: float) -> np.ndarray:

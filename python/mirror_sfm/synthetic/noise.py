@@ -6,11 +6,12 @@ Only additions, products and look-ups: the same seed gives the same bits on ever
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 SIDE = 64  # lattice of SolidNoise; it repeats beyond
 
 
-def floats(values: object) -> np.ndarray:
+def floats(values: ArrayLike) -> np.ndarray:
     return np.asarray(values, np.float32)
 
 

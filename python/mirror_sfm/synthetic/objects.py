@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 from mirror_sfm.synthetic.noise import SolidNoise, floats, fractal, ramp, wave
@@ -82,7 +84,7 @@ def stand(rng: Rng, top: float) -> list[Patch]:
     """The pedestal of stone, whose top is at height `top`, and the wooden table it turns on."""
     plinth = [(0.34, 0), (0.38, -0.03), (0.38, -0.08), (0.3, -0.12), (0.28, -0.3), (0.34, -0.36), (0.4, -0.38)]
     marble = finished(stones(rng, 0.5, 1.2, 200, 0.09, (1.0, 0.96, 0.9)))
-    patches = turned(_denser(np.array(plinth) + [0, top]), marble, 72, parts=2)
+    patches = turned(_denser(np.array(plinth) + np.array([0, top])), marble, 72, parts=2)
     patches.append(disc((0, 0, top), 0.34, finished(stones(rng, 0.68, 0.68, 200, 0.09, (1.0, 0.96, 0.9)))))
     rim = [(0.9, top - 0.38), (0.93, top - 0.4), (0.93, top - 0.46)]
     patches += turned(_denser(np.array(rim)), finished(planks(rng, 0.12, 3, 120, 0.1, 0.7)), 96, parts=2)
@@ -92,7 +94,7 @@ def stand(rng: Rng, top: float) -> list[Patch]:
 def _denser(profile: np.ndarray, step: float = 0.03) -> np.ndarray:
     """The same line with points at most `step` apart."""
     points = [profile[0]]
-    for start, end in zip(profile, profile[1:], strict=False):
+    for start, end in pairwise(profile):
         count = max(1, round(float(np.hypot(*(end - start))) / step))
         points += [start + (end - start) * (k + 1) / count for k in range(count)]
     return np.array(points)

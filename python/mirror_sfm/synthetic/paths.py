@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 DECIMALS = 9  # of poses: what is written to a text file is the pose that was rendered
 
 
-def look(centre: object, forward: object, up: object = (0.0, 0.0, 1.0)) -> np.ndarray:
+def look(centre: ArrayLike, forward: ArrayLike, up: ArrayLike = (0.0, 0.0, 1.0)) -> np.ndarray:
     """[3, 4] of a camera at `centre` that looks along `forward`, with `up` as close to the photo's top as can be."""
-    centre, forward = np.asarray(centre, np.float64), np.asarray(forward, np.float64)
-    forward = forward / np.linalg.norm(forward)
-    right = np.cross(forward, np.asarray(up, np.float64))
+    ahead, upward = np.asarray(forward, np.float64), np.asarray(up, np.float64)
+    ahead = ahead / np.linalg.norm(ahead)
+    right = np.cross(ahead, upward)
     right /= np.linalg.norm(right)
-    rotation = np.stack([right, np.cross(forward, right), forward])
-    return np.concatenate([rotation, -(rotation @ centre)[:, None]], axis=1).round(DECIMALS)
+    rotation = np.stack([right, np.cross(ahead, right), ahead])
+    return np.column_stack([rotation, -(rotation @ np.asarray(centre, np.float64))]).round(DECIMALS)
 
 
 def centres(poses: np.ndarray) -> np.ndarray:
@@ -64,7 +65,9 @@ def orbit(
     poses = []
     for photo in range(photos):
         angle = 2 * np.pi * turns * photo / photos + start
-        place = np.array(centre) + [radius * np.cos(angle), radius * np.sin(angle), altitude + 2 * sway * rng.normal()]
+        place = np.array(centre) + np.array(
+            [radius * np.cos(angle), radius * np.sin(angle), altitude + 2 * sway * rng.normal()]
+        )
         poses.append(look(place, np.array(aim) + sway * rng.normal(0, 1, 3) - place))
     return np.array(poses).reshape(-1, 3, 4)
 
@@ -84,7 +87,7 @@ def turntable(
         for photo in range(count):
             angle = 2 * np.pi * (photo + ring / len(altitudes)) / count
             reach = (max(distance**2 - altitude**2, 0)) ** 0.5
-            place = np.array(aim) + [reach * np.cos(angle), reach * np.sin(angle), altitude]
+            place = np.array(aim) + np.array([reach * np.cos(angle), reach * np.sin(angle), altitude])
             poses.append(look(place, np.array(aim) + rng.normal(0, 0.01 * distance, 3) - place))
     return np.array(poses).reshape(-1, 3, 4)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from mirror_sfm.synthetic.noise import floats, fractal, ramp, wave
 
@@ -23,9 +24,15 @@ def finished(colour: np.ndarray) -> np.ndarray:
     return np.clip(colour + np.float32(0.5), 0, 255).astype(np.uint8)
 
 
-def lay(colour: np.ndarray, paint: object, amount: np.ndarray) -> None:
+def lay(colour: np.ndarray, paint: ArrayLike, amount: np.ndarray) -> None:
     """Mixes paint (a colour, or one per pixel) into colours [h, w, 3] float32, in place; amount is 0 .. 1."""
-    colour += (floats(paint) - colour) * np.clip(amount, 0, 1)[..., None].astype(np.float32)
+    amount = np.asarray(amount)
+    if amount.shape != colour.shape[:2]:
+        amount = np.broadcast_to(amount, colour.shape[:2])
+    where = amount > 0  # mostly little of a picture
+    paint, under = floats(paint), colour[where]
+    over = paint[where] if paint.ndim == 3 else paint
+    colour[where] = under + (over - under) * np.minimum(amount[where], 1)[:, None].astype(np.float32)
 
 
 def metres(height: float, width: float, texels: float) -> tuple[np.ndarray, np.ndarray]:
@@ -49,7 +56,7 @@ def chance(rng: Rng, *indices: np.ndarray) -> np.ndarray:
     return table[total % 4096]
 
 
-def plaster(rng: Rng, height: float, width: float, texels: float, colour: object, wear: float = 1.0) -> np.ndarray:
+def plaster(rng: Rng, height: float, width: float, texels: float, colour: ArrayLike, wear: float = 1.0) -> np.ndarray:
     """[h, w, 3] float32: paint with stains, streaks that run down, and fine grain."""
     h, w = size(height, width, texels)
     broad, fine = fractal(rng, h, w, 1.6 * texels, 5), fractal(rng, h, w, 0.14 * texels, 3, 0.8)
@@ -61,7 +68,12 @@ def plaster(rng: Rng, height: float, width: float, texels: float, colour: object
 
 
 def bricks(
-    rng: Rng, height: float, width: float, texels: float, brick: tuple[float, float] = (0.075, 0.23), tint: object = 1.0
+    rng: Rng,
+    height: float,
+    width: float,
+    texels: float,
+    brick: tuple[float, float] = (0.075, 0.23),
+    tint: ArrayLike = 1.0,
 ) -> np.ndarray:
     """[h, w, 3] float32: courses of bricks, each of its own colour, and the joints between."""
     x, y = metres(height, width, texels)
@@ -78,7 +90,7 @@ def bricks(
     return result * grain[..., None] * floats(tint)
 
 
-def tiles(rng: Rng, height: float, width: float, texels: float, colour: object) -> np.ndarray:
+def tiles(rng: Rng, height: float, width: float, texels: float, colour: ArrayLike) -> np.ndarray:
     """[h, w, 3] float32: a roof, its courses across, every tile a little different, moss and dark patches."""
     x, y = metres(height, width, texels)
     course = np.floor(y / np.float32(0.34))
@@ -95,7 +107,13 @@ def tiles(rng: Rng, height: float, width: float, texels: float, colour: object) 
 
 
 def planks(
-    rng: Rng, height: float, width: float, texels: float, board: float = 0.14, length: float = 1.3, wood: object = None
+    rng: Rng,
+    height: float,
+    width: float,
+    texels: float,
+    board: float = 0.14,
+    length: float = 1.3,
+    wood: ArrayLike | None = None,
 ) -> np.ndarray:
     """[h, w, 3] float32: boards along x with their grain, ends and knots."""
     x, y = metres(height, width, texels)
@@ -118,7 +136,9 @@ def planks(
     return result
 
 
-def stones(rng: Rng, height: float, width: float, texels: float, stone: float = 0.45, tint: object = 1.0) -> np.ndarray:
+def stones(
+    rng: Rng, height: float, width: float, texels: float, stone: float = 0.45, tint: ArrayLike = 1.0
+) -> np.ndarray:
     """[h, w, 3] float32: paving or masonry of stones of many sizes: cells around scattered points."""
     x, y = metres(height, width, texels)
     h, w = y.shape[0], x.shape[1]
@@ -146,7 +166,7 @@ def stones(rng: Rng, height: float, width: float, texels: float, stone: float = 
     return result * floats(tint)
 
 
-def leaves(rng: Rng, side: int, colour: object) -> np.ndarray:
+def leaves(rng: Rng, side: int, colour: ArrayLike) -> np.ndarray:
     """[side, side, 3] uint8: foliage, clumps of light and dark leaves."""
     clumps, leaf = fractal(rng, side, side, 26, 3, 0.8), fractal(rng, side, side, 5, 3, 0.9)
     tone = 0.8 + 0.3 * clumps + 0.42 * leaf

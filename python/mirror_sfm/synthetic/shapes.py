@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from mirror_sfm.synthetic.surfaces import Patch
 
-Point = Sequence[float] | np.ndarray
+Point: TypeAlias = ArrayLike
 
 
 def rectangle(
@@ -49,12 +51,12 @@ def box(
     Args:
         middle: of its floor.
         size: along its own x and y, and its height.
-        picture: gives that of a side: number, height, width. 0 front (-y), 1 right (+x), 2 back, 3 left, 4 top, 5 bottom.
+        picture: gives that of a side: its number, height, width. 0 front (-y), 1 right, 2 back, 3 left, 4 top, 5 below.
         cell: of its triangles.
         turn: anticlockwise, in radians.
         sides: which to make.
     """
-    middle, (length, depth, height) = np.asarray(middle, np.float64), size
+    middle, (length, depth, height) = np.asarray(middle, np.float64), np.asarray(size, np.float64)
     x, y = np.array([np.cos(turn), np.sin(turn), 0]), np.array([-np.sin(turn), np.cos(turn), 0])
     up = np.array([0, 0, 1.0])
     a, b, c = x * length / 2, y * depth / 2, up * height

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
+import cv2
 import numpy as np
 
 from mirror_sfm.scenes.scene import Mesh
+from mirror_sfm.synthetic.noise import floats
 
 LEVELS = 5  # of the atlas: each has half the texels of the one before along each axis
 MARGIN = 2 ** (LEVELS - 1)  # texels around each picture: the smallest level still has one
-WIDTH = 4096  # texels of the atlas, more where a picture is wider
+WIDTH = 2048  # texels of the atlas, more where a picture is wider
 
 
 @dataclass(frozen=True)
 class Patch:
-    """A grid of points, its rows from the picture's top to its bottom, its columns from left to right, seen from outside.
+    """A grid of points, rows from the picture's top to its bottom, columns from left to right as seen from outside.
 
     Attributes:
         points: [r + 1, c + 1, 3] float64.
@@ -84,24 +87,29 @@ def assemble(patches: Sequence[Patch]) -> Surface:
         height, width = patch.picture.shape[:2]
         left, top, right, bottom = patch.part or (0, 0, width, height)
         x, y = origins[id(patch.picture)]
-        grid = np.empty((rows + 1, columns + 1, 2), np.float32)
-        grid[..., 0] = x + np.linspace(left, right, columns + 1)
-        grid[..., 1] = (y + np.linspace(top, bottom, rows + 1))[:, None]
         outward = _grid_normals(patch.points) if patch.normals is None else patch.normals
         vertices.append(patch.points.reshape(-1, 3))
         faces.append(corners + first)
         normals.append(outward.reshape(-1, 3).astype(np.float32))
-        texels.append(grid.reshape(-1, 2))
+        texels.append(_square(rows, columns) * floats((right - left, bottom - top)) + floats((x + left, y + top)))
         across, down = _side(patch.points, 1), _side(patch.points, 0)
         texel_area = (right - left) * (bottom - top) / max(across * down, 1e-12)
         density.append(np.full(len(corners), texel_area**0.5, np.float32))
         glow.append(np.full(len(corners), patch.glow, np.float32))
         first += (rows + 1) * (columns + 1)
     mesh = Mesh(np.concatenate(vertices).astype(np.float64), np.concatenate(faces).astype(np.int32))
-    parts = (np.concatenate(values) for values in (normals, texels, density, glow))
-    return Surface(mesh, *parts, atlas, places)
+    normal, texel, dense, glowing = (np.concatenate(values) for values in (normals, texels, density, glow))
+    return Surface(mesh, normal, texel, dense, glowing, atlas, places)
 
 
+@lru_cache(maxsize=64)
+def _square(rows: int, columns: int) -> np.ndarray:
+    """[(r + 1) (c + 1), 2] float32, x and y of a grid's points, both from 0 to 1."""
+    x, y = np.meshgrid(np.arange(columns + 1) / columns, np.arange(rows + 1) / rows)
+    return floats(np.stack([x, y], axis=-1).reshape(-1, 2))
+
+
+@lru_cache(maxsize=64)
 def _corners(rows: int, columns: int) -> np.ndarray:
     """[2 r c, 3] vertices of the faces of a grid, anticlockwise as seen from outside."""
     corner = np.arange(rows)[:, None] * (columns + 1) + np.arange(columns)
@@ -113,12 +121,13 @@ def _corners(rows: int, columns: int) -> np.ndarray:
 def _grid_normals(points: np.ndarray) -> np.ndarray:
     down, right = np.gradient(points, axis=0), np.gradient(points, axis=1)
     outward = np.cross(down, right)
-    return outward / np.maximum(np.linalg.norm(outward, axis=-1, keepdims=True), 1e-12)
+    return outward / np.maximum(np.sqrt((outward * outward).sum(axis=-1, keepdims=True)), 1e-12)
 
 
 def _side(points: np.ndarray, axis: int) -> float:
     """Mean length of a grid's lines along an axis."""
-    return float(np.linalg.norm(np.diff(points, axis=axis), axis=-1).sum(axis=axis).mean())
+    steps = points[1:] - points[:-1] if axis == 0 else points[:, 1:] - points[:, :-1]
+    return float(np.sqrt((steps * steps).sum(axis=-1)).sum(axis=axis).mean())
 
 
 def _atlas(pictures: dict[int, np.ndarray]) -> tuple[np.ndarray, dict[int, tuple[int, int]], np.ndarray]:
@@ -127,7 +136,7 @@ def _atlas(pictures: dict[int, np.ndarray]) -> tuple[np.ndarray, dict[int, tuple
     shelves = _Shelves(max(WIDTH, *(width for _, width in sizes.values())))
     for key in sorted(pictures, key=lambda key: -sizes[key][0]):  # sorted is stable: equal heights keep their order
         shelves.place(key, sizes[key][1], sizes[key][0])
-    level = np.zeros((shelves.y + shelves.height, shelves.width, 3), np.uint8)
+    level: np.ndarray = np.zeros((shelves.y + shelves.height, shelves.width, 3), np.uint8)
     for key, picture in pictures.items():
         (height, width), (x, y) = sizes[key], shelves.taken[key]
         room = height - picture.shape[0] - MARGIN, width - picture.shape[1] - MARGIN
@@ -138,9 +147,7 @@ def _atlas(pictures: dict[int, np.ndarray]) -> tuple[np.ndarray, dict[int, tuple
     places, top = np.zeros((LEVELS, 2), np.float32), 0
     for index in range(LEVELS):
         if index:
-            wide = level.astype(np.uint16)
-            rows = wide[::2] + wide[1::2]
-            level = ((rows[:, ::2] + rows[:, 1::2] + 2) >> 2).astype(np.uint8)
+            level = cv2.resize(level, (level.shape[1] // 2, level.shape[0] // 2), interpolation=cv2.INTER_AREA)
         left = width if index else 0
         atlas[top : top + level.shape[0], left : left + level.shape[1]] = level
         places[index] = left, top

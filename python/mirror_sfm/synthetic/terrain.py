@@ -10,6 +10,7 @@ import numpy as np
 from mirror_sfm.synthetic.noise import floats, fractal, ramp, wave
 from mirror_sfm.synthetic.pictures import finished, lay, palette
 from mirror_sfm.synthetic.surfaces import Patch
+from mirror_sfm.threads import parallel
 
 EXTENT = 260.0  # side of the terrain
 TEXELS = 2304  # of its picture, along a side
@@ -65,7 +66,7 @@ class Course:
         return -52 + 12 * wave(y / 150 + self.phases[4])
 
 
-def make_terrain(rng: Rng) -> Terrain:
+def make_terrain(rng: Rng, threads: int = 1) -> Terrain:
     """Terrain of a random seed: low enough that a drone 60 m up looks down on all of it."""
     # The first bends are fixed, so that the village of every seed has its church by the road.
     course = Course((0.0, 0.16, 0.08, 0.0, float(rng.random())))
@@ -74,7 +75,7 @@ def make_terrain(rng: Rng) -> Terrain:
     hills = 7 * _bump((x + 55) / 45, (y - 60) / 45) + 5 * _bump((x - 10) / 38, (y + 75) / 38)
     bed = 2.2 * _bump((x - course.river_x(y)) / 7, 0 * y)
     height = hills + 2.2 * fractal(rng, CELLS + 1, CELLS + 1, CELLS / 5, 5, 0.45) - bed
-    return Terrain(height, _picture(rng, course), course)
+    return Terrain(height, _picture(rng, course, threads), course)
 
 
 def _bump(u: np.ndarray, v: np.ndarray) -> np.ndarray:
@@ -83,20 +84,25 @@ def _bump(u: np.ndarray, v: np.ndarray) -> np.ndarray:
     return 1 / (1 + r + 0.5 * r * r + r * r * r / 6)
 
 
-def _picture(rng: Rng, course: Course) -> np.ndarray:
+def _picture(rng: Rng, course: Course, threads: int) -> np.ndarray:
     pixels = floats((np.arange(TEXELS) + 0.5) / TEXELS - 0.5) * np.float32(EXTENT)
     scale = TEXELS / EXTENT
-    coarse, fine = fractal(rng, TEXELS, TEXELS, 21 * scale, 4), fractal(rng, TEXELS, TEXELS, 1.1 * scale, 4, 0.75)
-    warp = fractal(rng, TEXELS, TEXELS, 24 * scale, 3)
+    octaves = zip(rng.spawn(3), ((21, 4, 0.6), (1.1, 4, 0.8), (24, 3, 0.6)), strict=True)
+    coarse, fine, warp = parallel(
+        lambda noise: fractal(noise[0], TEXELS, TEXELS, noise[1][0] * scale, *noise[1][1:]), octaves, threads
+    )
     fields = _Fields(rng)
     result = np.empty((TEXELS, TEXELS, 3), np.uint8)
-    for top in range(0, TEXELS, 64):  # bands that stay in the cache
-        rows = slice(top, top + 64)
+
+    def paint(top: int) -> None:
+        rows = slice(top, top + 64)  # a band that stays in the cache
         x, y = np.broadcast_arrays(pixels[None], -pixels[rows, None])
         colour = fields.paint(x, y, coarse[rows], fine[rows], warp[rows])
         _water(colour, x, y, course, coarse[rows], fine[rows])
         _roads(colour, x, y, course, fine[rows])
         result[rows] = finished(colour)
+
+    list(parallel(paint, range(0, TEXELS, 64), threads))
     return result
 
 
@@ -117,7 +123,7 @@ class _Fields:
         shifted, width = u + 400 + self.offsets[row % 32], self.widths[row % 32]
         field = (row * 31 + np.floor(shifted / width).astype(np.int32) * 17) % 64
         furrow = wave(u * self.waves[0][field] + v * self.waves[1][field] + 0.16 * fine)
-        tone = 1 + self.strength[field] * furrow + 0.13 * coarse + 0.17 * fine
+        tone = 1 + self.strength[field] * furrow + 0.13 * coarse + 0.19 * fine
         colour = CROPS[self.kinds[field]] * tone[..., None]
         border = np.minimum((v + 400) % 37, shifted % width)
         lay(colour, (78, 96, 52), np.clip(1.3 - border / 1.4, 0, 1) * np.clip(0.8 + fine, 0, 1))

@@ -39,7 +39,7 @@ def depth_of(mesh: Mesh, view: View, near: float) -> np.ndarray:
 
 def _depth(mesh: Mesh, view: View, raster: Raster, near: float) -> np.ndarray:
     pinhole = raster.pinhole
-    _, depth = rasterize(
+    seen = rasterize(
         mesh.vertices,
         mesh.faces,
         view.cam_from_world[None],
@@ -49,7 +49,7 @@ def _depth(mesh: Mesh, view: View, raster: Raster, near: float) -> np.ndarray:
         near=near,
         num_threads=1,
     )
-    return depth[0]
+    return seen.depth[0]
 
 
 def scatter_points(

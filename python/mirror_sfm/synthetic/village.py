@@ -160,5 +160,5 @@ def _car(rng: Rng, land: Terrain, x: float) -> list[Patch]:
 
     return [
         *box(foot, (4.1, 1.75, 0.85), body, 1.0, turn),
-        *box(foot + [0, 0, 0.85], (2.2, 1.6, 0.6), cabin, 1.0, turn),
+        *box(foot + np.array([0, 0, 0.85]), (2.2, 1.6, 0.6), cabin, 1.0, turn),
     ]
