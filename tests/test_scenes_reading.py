@@ -297,3 +297,33 @@ def test_pixels_of_the_aerial_scene(data):
         return float(np.median(np.abs(z - depth[y[ray], x[ray]])))
 
     assert error(0) < 0.2 and min(error(0.5), error(-0.5)) > 4 * error(0)
+
+
+def test_examples_of_the_page_run(tmp_path, monkeypatch):
+    import re
+
+    from mirror_sfm.overlap.measured import Overlap
+    from mirror_sfm.scenes.gl3d import write_overlap
+
+    page = Path(__file__).resolve().parent.parent / "docs" / "scenes.md"
+    monkeypatch.chdir(tmp_path)
+    photos(tmp_path / "scene" / "images", "a.jpg", "b.jpg", "c.jpg")
+    write_model(tmp_path / "scene" / "sparse" / "0", views("a.jpg", "b.jpg", "c.jpg"), TRACKS)
+    write_mesh(tmp_path / "scene" / "mesh.ply", MESH)
+    Path("kitchen").mkdir()
+    photos(tmp_path / "kitchen" / "images", "a.jpg")
+    Image.new("RGB", (640, 480)).save(tmp_path / "kitchen" / "images" / "a.jpg")
+    poses(tmp_path / "kitchen", "a")
+    one = np.array([[0.75, 0.5]])
+    write_overlap(
+        "gl3d", Overlap(("a", "b"), np.array([[0, 1]], np.int32), {"triangles": one}, {"triangles": np.ones(2)})
+    )
+    blocks = re.findall(r"```python\n(.*?)```", page.read_text(), re.S)
+    assert len(blocks) == 6
+    exec("\n".join(blocks), {})
+    assert (tmp_path / "copy" / "points3D.bin").is_file() and (tmp_path / "exported" / "image_list.txt").is_file()
+    (described,) = re.findall(r"```json\n(.*?)```", page.read_text(), re.S)
+    (tmp_path / "kitchen" / "cameras.json").write_text(described)
+    assert (
+        read_scene(tmp_path / "kitchen", cameras=tmp_path / "kitchen" / "cameras.json").views[0].camera.params[0] == 525
+    )

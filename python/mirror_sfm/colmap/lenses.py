@@ -67,7 +67,7 @@ def pinhole_rows(camera: Camera, pinhole: Pinhole, width: int, height: int) -> n
 
     Args:
         camera: of the photo.
-        pinhole: `undistorted(camera)`, resized to the picture that was drawn.
+        pinhole: of the picture that was drawn, looking the same way: `undistorted(camera)` resized, or any other.
         width, height: of the photo, at the size at which it is wanted.
 
     Returns:

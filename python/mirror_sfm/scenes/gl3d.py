@@ -116,7 +116,7 @@ def _depths(scene: Path, cameras: dict[str, GL3DCamera]) -> dict[str, DepthMap]:
 def read_overlap(scene: str | os.PathLike[str], fill_holes: bool = True) -> Overlap:
     """Reads the overlap of a scene: `geolabel/common_track.txt`, `mesh_overlap.txt`, `mask.bin`, whichever are there.
 
-    GL3D does not tell how many tracks and triangles a photo sees: `seen` is NaN for photos that share something.
+    GL3D does not tell how many tracks and triangles a photo sees: `seen` is inf for photos that share something.
 
     Args:
         fill_holes: of the masks. GL3D's own were splatted and have holes.
@@ -147,7 +147,7 @@ def read_overlap(scene: str | os.PathLike[str], fill_holes: bool = True) -> Over
         names=tuple(names[k] for k in order),
         pairs=pairs,
         halves=halves,
-        seen={m: np.where(np.isin(np.arange(len(names)), pairs[h.any(axis=1)]), np.nan, 0) for m, h in halves.items()},
+        seen={m: np.where(np.isin(np.arange(len(names)), pairs[h.any(axis=1)]), np.inf, 0) for m, h in halves.items()},
         masks=None if masks is None else _coverage(masks, rank, place, fill_holes),
         surface="mesh",
     )
