@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
 
@@ -28,12 +29,14 @@ from mirror_sfm.cli.common import (
     make_folder,
     pair_options,
     shown,
+    somebody_watches,
     tell_isolated,
     tell_skipped,
 )
 from mirror_sfm.errors import MirrorError, UsageError
 
 if TYPE_CHECKING:
+    from mirror_sfm.overlap.measured import Overlap
     from mirror_sfm.pairs import PairOptions
     from mirror_sfm.view_graph import ViewGraph
 
@@ -88,6 +91,12 @@ def pairs(
     sfm: Annotated[File, typer.Option(metavar="FILE", help="AliceVision scene whose view ids to use.")] = None,
     sfm_data: Annotated[File, typer.Option(metavar="FILE", help="openMVG sfm_data.json whose indices to use.")] = None,
     report: Annotated[bool, typer.Option("--report", help="Write report.html: all of it to look at.")] = False,
+    model: Annotated[
+        File, typer.Option(metavar="FOLDER", help="With --report: a COLMAP model of the photos, for --mesh.")
+    ] = None,
+    mesh: Annotated[
+        File, typer.Option(metavar="FILE", help="With --report: a surface; the page shows who sees which part of it.")
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say how many pairs, and how long matching them takes.")
     ] = False,
@@ -112,6 +121,7 @@ def pairs(
         from mirror_sfm.exports import References, carries_any_name, write_results
         from mirror_sfm.pairs import find_pairs
 
+        surface = seen_surface(images, model, mesh, report, threads)
         formats = known_formats(export or ["pairs"], alone=evidence == "network")
         source = choose_source(
             images,
@@ -147,7 +157,8 @@ def pairs(
         tell_isolated(graph)
         if not dry_run:
             references = References(database, hloc_features, sfm, sfm_data)
-            write_results(out, graph, options, formats, scores, references, report and bool(graph.names))
+            overlap = surface() if surface else None
+            write_results(out, graph, options, formats, scores, references, report and bool(graph.names), overlap)
         if not graph.names:
             where = shown(database or hloc_features or images or "")
             raise MirrorError(f"no usable photo in {where}: {_what_was_found(graph.photos, database or hloc_features)}")
@@ -157,6 +168,23 @@ def pairs(
         target = out / ("pairs.txt" if "pairs" in formats else "")
         line = f"{headline(graph, options)} -> {shown(target)} ({sum(graph.seconds.values()):.1f} s)"
         typer.echo((out / "summary.json").read_text("utf-8") if as_json else line, nl=not as_json)
+
+
+def seen_surface(
+    images: Path | None, model: Path | None, mesh: Path | None, report: bool, threads: int | None
+) -> Callable[[], Overlap] | None:
+    """Reads the reconstruction that the report shall show, now; gives what measures overlap on it, later."""
+    if model is None and mesh is None:
+        return None
+    if model is None or mesh is None:
+        raise UsageError("--model and --mesh go together: cameras, and the surface they see")
+    if not report:
+        raise UsageError("--model and --mesh are for the report; say --report too")
+    from mirror_sfm.overlap.measuring import OverlapOptions, measure_overlap
+    from mirror_sfm.scenes.reading import read_scene
+
+    scene = read_scene(model, images=images, model=model, mesh=mesh)
+    return lambda: measure_overlap(scene, OverlapOptions(threads=threads, progress=somebody_watches()))
 
 
 def headline(graph: ViewGraph, options: PairOptions) -> str:
