@@ -24,13 +24,14 @@ inline void check(cudaError_t status, const char* op) {
 struct Grid {
   int64_t x, y = 1;
 };
+constexpr int64_t kMaxGridY = 65535;
 
 // kernel<<<...>>>(arguments...), its error in words. A kernel over no blocks is not launched.
 template <class... Parameters, class... Arguments>
 void launch(const char* op, Stream stream, void (*kernel)(Parameters...), Grid grid, int threads,
             int64_t shared, Arguments... arguments) {
   if (grid.x == 0 || grid.y == 0) return;
-  if (grid.x > INT32_MAX || grid.y > 65535)
+  if (grid.x > INT32_MAX || grid.y > kMaxGridY)
     throw std::invalid_argument(std::string(op) + ": too much work for one launch");
 #if defined(__CUDACC__)
   const dim3 blocks(static_cast<unsigned>(grid.x), static_cast<unsigned>(grid.y));

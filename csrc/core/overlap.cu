@@ -10,7 +10,6 @@ namespace mirror {
 namespace cuda {
 namespace {
 
-constexpr int64_t kMaxViews = 65535;                 // of one launch: gridDim.y
 constexpr int64_t kOwnedBytes = int64_t{256} << 20;  // of counters, where one view's take less
 
 [[noreturn]] void refuse(const char* op, const char* argument, const std::string& expected,
@@ -20,16 +19,17 @@ constexpr int64_t kOwnedBytes = int64_t{256} << 20;  // of counters, where one v
 
 // Views whose counters lie in the workspace at a time.
 int64_t views_at_once(int64_t views, int64_t faces, int64_t min_pixels) {
-  if (min_pixels <= 1) return std::min(views, kMaxViews);
+  if (min_pixels <= 1) return std::min(views, kMaxGridY);
   const int64_t fit = kOwnedBytes / (std::max<int64_t>(faces, 1) * static_cast<int64_t>(sizeof(uint32_t)));
-  return std::min({views, kMaxViews, std::max<int64_t>(fit, 1)});
+  return std::min({views, kMaxGridY, std::max<int64_t>(fit, 1)});
 }
 
 uint32_t* take_owned(Pieces& pieces, int64_t views, int64_t faces, int64_t min_pixels) {
   return pieces.take<uint32_t>(min_pixels <= 1 ? 0 : views_at_once(views, faces, min_pixels) * faces);
 }
 
-// `views` of one launch.
+}  // namespace
+
 void launch_sets(const char* op, const SetWork& work, int64_t views, Stream stream) {
   const Grid pixels = {ceil_div(work.pixels, kOverlapThreads), views};
   if (work.min_pixels <= 1) {
@@ -44,8 +44,6 @@ void launch_sets(const char* op, const SetWork& work, int64_t views, Stream stre
   launch(op, stream, count_triangles, {ceil_div(work.words, kWordsCounted), views}, kOverlapThreads, 0, work);
 }
 
-}  // namespace
-
 size_t visible_triangles_workspace(const IdMaps& maps, int64_t num_faces, int64_t min_pixels) {
   Pieces pieces;
   take_owned(pieces, maps.views, num_faces, min_pixels);
@@ -58,10 +56,15 @@ void visible_triangles(const IdMaps& maps, int64_t num_faces, int64_t min_pixels
   overlap::check_visible(op, num_faces, min_pixels);
   check(cudaGetLastError(), op);
   Pieces pieces(workspace, op);
-  SetWork work{maps.ids,   maps.height * maps.width,
-               num_faces,  words_of(num_faces),
-               min_pixels, bitsets,
-               counts,     take_owned(pieces, maps.views, num_faces, min_pixels)};
+  SetWork work{maps.ids,
+               1,
+               maps.height * maps.width,
+               num_faces,
+               words_of(num_faces),
+               min_pixels,
+               bitsets,
+               counts,
+               take_owned(pieces, maps.views, num_faces, min_pixels)};
   const size_t views = static_cast<size_t>(maps.views), words = static_cast<size_t>(work.words);
   check(cudaMemsetAsync(bitsets, 0, views * words * sizeof(uint64_t), stream), op);
   check(cudaMemsetAsync(counts, 0, views * sizeof(int64_t), stream), op);

@@ -10,6 +10,7 @@
 
 #include "core/device.cuh"
 #include "core/host_device.h"
+#include "core/overlap_sets.h"
 #include "mirror/overlap.h"
 
 namespace mirror {
@@ -20,32 +21,25 @@ constexpr int kOverlapThreads = 32 * kOverlapWarps;
 
 // ---- sets ------------------------------------------------------------------------------------------------------------
 
-struct SetWork {
-  const int32_t* ids;  // [views, pixels]
-  int64_t pixels;
-  int64_t faces, words;
-  int64_t min_pixels;
-  uint64_t* bitsets;  // [views, words], zeros
-  int64_t* counts;    // [views], zeros
-  uint32_t* owned;    // [views, faces], zeros: pixels of each triangle
-};
+// thread = pixel; view = blockIdx.y. The pixel's triangle, or -1.
+__device__ inline int64_t triangle_of_thread(const SetWork& work) {
+  const int64_t pixel = static_cast<int64_t>(blockIdx.x) * kOverlapThreads + threadIdx.x;
+  if (pixel >= work.pixels) return -1;
+  const int64_t id = work.ids[(blockIdx.y * work.pixels + pixel) * work.step];
+  return id < work.faces ? id : -1;
+}
 
-// thread = pixel; view = blockIdx.y
 static __global__ void __launch_bounds__(kOverlapThreads) mark_pixels(SetWork work) {
-  const int64_t pixel = static_cast<int64_t>(blockIdx.x) * kOverlapThreads + threadIdx.x, view = blockIdx.y;
-  if (pixel >= work.pixels) return;
-  const int64_t id = work.ids[view * work.pixels + pixel];
-  if (id < 0 || id >= work.faces) return;
-  uint64_t* const word = work.bitsets + view * work.words + id / 64;
+  const int64_t id = triangle_of_thread(work);
+  if (id < 0) return;
+  uint64_t* const word = work.bitsets + blockIdx.y * work.words + id / 64;
   const uint64_t bit = uint64_t{1} << (id % 64);
   if ((*word & bit) == 0) atomic_or(word, bit);  // a stale word costs an atomic, no more
 }
 
 static __global__ void __launch_bounds__(kOverlapThreads) count_pixels(SetWork work) {
-  const int64_t pixel = static_cast<int64_t>(blockIdx.x) * kOverlapThreads + threadIdx.x, view = blockIdx.y;
-  if (pixel >= work.pixels) return;
-  const int64_t id = work.ids[view * work.pixels + pixel];
-  if (id >= 0 && id < work.faces) atomicAdd(work.owned + view * work.faces + id, 1u);
+  const int64_t id = triangle_of_thread(work);
+  if (id >= 0) atomicAdd(work.owned + blockIdx.y * work.faces + id, 1u);
 }
 
 // warp = word: lanes look at its 64 triangles, 32 at a time.

@@ -453,6 +453,16 @@ T __shfl_xor_sync(unsigned, T value, int mask) {
       }));
 }
 
+template <class T>
+T __shfl_sync(unsigned, T value, int from) {
+  using namespace mirror::emulator;
+  const uint64_t operand = to_bits(value);
+  return from_bits<T>(
+      *Machine::instance().meet(&operand, 1, [from](const uint64_t (*in)[10], uint64_t (*out)[4]) {
+        for (int lane = 0; lane < 32; ++lane) out[lane][0] = in[from][0];
+      }));
+}
+
 inline void __syncwarp() { __shfl_xor_sync(0xffffffffu, 0, 0); }
 
 inline unsigned __ballot_sync(unsigned, bool value) {

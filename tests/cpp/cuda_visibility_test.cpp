@@ -1,11 +1,12 @@
 // Rasterising and overlap of mirror/cuda.h on the CPU, through cuda_emulator.h: the bits of the CPU ops.
 #include <cmath>
 #include <cstring>
-#include <string>
+#include <limits>
 #include <vector>
 
 #include "check.h"
 #include "core/overlap.cu"
+#include "core/rasterize.cu"
 
 namespace {
 
@@ -128,9 +129,179 @@ void test_overlap() {
   test_masks(60, 200, grids[1], 3000, random);
 }
 
+// ---- rasterize -------------------------------------------------------------------------------------------------------
+
+struct Scene {
+  std::vector<double> vertices;
+  std::vector<float> narrow;  // the same in float32
+  std::vector<int32_t> faces;
+  std::vector<double> poses, lenses, near;
+
+  Mesh mesh(bool wide) const {
+    const void* const data = wide ? static_cast<const void*>(vertices.data()) : narrow.data();
+    return {data, wide ? Scalar::kFloat64 : Scalar::kFloat32, static_cast<int64_t>(vertices.size() / 3),
+            faces.data(), static_cast<int64_t>(faces.size() / 3)};
+  }
+  Cameras cameras() const {
+    return {poses.data(),     Scalar::kFloat64, lenses.data(),
+            Scalar::kFloat64, near.data(),      static_cast<int64_t>(near.size())};
+  }
+  void add_vertex(double x, double y, double z) {
+    vertices.insert(vertices.end(), {x, y, z});
+    narrow.insert(narrow.end(), {static_cast<float>(x), static_cast<float>(y), static_cast<float>(z)});
+  }
+  void add_face(int64_t a, int64_t b, int64_t c) {
+    faces.insert(faces.end(), {static_cast<int32_t>(a), static_cast<int32_t>(b), static_cast<int32_t>(c)});
+  }
+  // At (x, y, z), turned about y by the angle of (c, s), which need not have length 1.
+  void add_camera(double x, double y, double z, double c, double s, double focal, double closest) {
+    const double length = std::sqrt(c * c + s * s);
+    c /= length, s /= length;
+    poses.insert(poses.end(), {c, 0, -s, -(c * x - s * z), 0, 1, 0, -y, s, 0, c, -(s * x + c * z)});
+    lenses.insert(lenses.end(), {focal, focal * 0.9, 21.3, 14.8});
+    near.push_back(closest);
+  }
+};
+
+// Faces of every size, some before each other's corners, some twice, some behind the cameras or across their near planes;
+// some without area, some with a corner that is not finite.
+Scene cloud(int64_t faces, double scale, check::Random& random) {
+  Scene scene;
+  for (int64_t face = 0; face < faces; ++face) {
+    const double x = 4 * random.normal(), y = 3 * random.normal(), z = 5 + 4 * random.normal();
+    const double reach = scale * std::exp2(static_cast<double>(random.below(9)) - 5);
+    for (int corner = 0; corner < 3; ++corner)
+      scene.add_vertex(x + reach * random.normal(), y + reach * random.normal(), z + reach * random.normal());
+    const int64_t first = 3 * face;
+    scene.add_face(first, first + 1, first + 2);
+    if (face % 7 == 0) scene.add_face(first + 2, first + 1, first);
+    if (face % 5 == 0) scene.add_face(first, random.below(first + 3), first + 1);
+    if (face % 11 == 0) scene.add_face(first, first, first + 1);
+  }
+  const double odd[] = {NAN, INFINITY, -INFINITY, 1e200, 1e30};
+  for (const double x : odd) {
+    scene.add_vertex(x, 1, 9);
+    scene.add_face(0, 1, static_cast<int64_t>(scene.vertices.size() / 3) - 1);
+  }
+  scene.add_camera(0, 0, -2, 1, 0, 30, 1e-3);
+  scene.add_camera(1, 0.5, 4, 1, -0.4, 25, 0.5);
+  scene.add_camera(-1, 0, 6, -1, 0.2, 4000, 1e-30);
+  return scene;
+}
+
+// A surface without holes that fills the picture: small faces, and two that reach under the cameras.
+Scene terrain(int64_t cells, double far, check::Random& random) {
+  Scene scene;
+  for (int64_t j = 0; j <= cells; ++j)
+    for (int64_t i = 0; i <= cells; ++i)
+      scene.add_vertex(far + 12.0 * i / cells - 6, 8.0 * j / cells - 4, 6 + 0.4 * random.uniform());
+  for (int64_t j = 0; j < cells; ++j)
+    for (int64_t i = 0; i < cells; ++i) {
+      const int64_t at = j * (cells + 1) + i;
+      scene.add_face(at, at + 1, at + cells + 1);
+      scene.add_face(at + 1, at + cells + 2, at + cells + 1);
+    }
+  const int64_t count = static_cast<int64_t>(scene.vertices.size() / 3);
+  for (const double side : {-1e4, 1e4})
+    for (const double z : {-1e4, 1e4}) scene.add_vertex(far + side, 1.7, z);
+  scene.add_face(count, count + 1, count + 2);
+  scene.add_face(count + 1, count + 3, count + 2);
+  for (int64_t view = 0; view < 4; ++view)
+    scene.add_camera(far + 0.3 * static_cast<double>(view), 0, -0.1 * static_cast<double>(view), 1,
+                     0.05 * static_cast<double>(view), 28, 1e-3);
+  return scene;
+}
+
+void test_sets_of_views(const Mesh& mesh, const Cameras& cameras, const RasterSize& size, bool cull) {
+  for (const int64_t min_pixels : {1, 3}) {
+    std::vector<uint64_t> expected(at(cameras.views * words_of(mesh.num_faces)), 7), got(expected);
+    std::vector<int64_t> counts(at(cameras.views), -1), got_counts(counts);
+    rasterize_visible(mesh, cameras, size, cull, min_pixels, expected.data(), counts.data(), serial());
+    Scratch scratch(cuda::rasterize_visible_workspace(mesh, cameras.views, size, min_pixels));
+    cuda::rasterize_visible(mesh, cameras, size, cull, min_pixels, got.data(), got_counts.data(),
+                            scratch.workspace, nullptr);
+    CHECK_SAY(same_bits(got, expected) && got_counts == counts, "rasterize_visible: other sets");
+  }
+}
+
+void test_raster(const Scene& scene, const RasterSize& size, const char* what) {
+  const Cameras cameras = scene.cameras();
+  const size_t pixels = at(cameras.views * size.height * size.width);
+  for (const bool wide : {false, true})
+    for (const bool cull : {false, true}) {
+      const Mesh mesh = scene.mesh(wide);
+      std::vector<int32_t> expected(pixels, -7), got(pixels, -8);
+      std::vector<float> depth(pixels), got_depth(pixels), weights(2 * pixels), got_weights(2 * pixels);
+      rasterize(mesh, cameras, size, cull, expected.data(), depth.data(), weights.data(), serial());
+      Scratch scratch(cuda::rasterize_workspace(mesh, cameras.views, size));
+      cuda::rasterize(mesh, cameras, size, cull, got.data(), got_depth.data(), got_weights.data(),
+                      scratch.workspace, nullptr);
+      CHECK_SAY(got == expected, "%s: other ids", what);
+      CHECK_SAY(same_bits(got_depth, depth), "%s: other depths", what);
+      CHECK_SAY(same_bits(got_weights, weights), "%s: other barycentrics", what);
+      if (wide == cull) test_sets_of_views(mesh, cameras, size, cull);
+    }
+}
+
+// Values on the device are not checked: faces without vertices own nothing, and nothing outside is read.
+void test_indices_outside(check::Random& random) {
+  Scene scene = terrain(3, 0, random), other = scene;
+  for (const int32_t index : {-1, 1000000, std::numeric_limits<int32_t>::min()}) other.add_face(0, 1, index);
+  other.poses[12] = NAN;  // of the second camera
+  const RasterSize size{20, 30};
+  const size_t pixels = at(4 * size.height * size.width);
+  std::vector<int32_t> expected(pixels), got(pixels);
+  const auto draw = [&](const Scene& from, std::vector<int32_t>& ids) {
+    Scratch scratch(cuda::rasterize_workspace(from.mesh(true), 4, size));
+    cuda::rasterize(from.mesh(true), from.cameras(), size, false, ids.data(), nullptr, nullptr,
+                    scratch.workspace, nullptr);
+  };
+  draw(scene, expected);
+  draw(other, got);
+  std::fill_n(expected.begin() + size.height * size.width, size.height * size.width, -1);
+  CHECK(got == expected);
+}
+
+// More vertices than the scratch memory holds for two views at a time.
+void test_views_in_turn(check::Random& random) {
+  Scene scene = terrain(4, 0, random);
+  scene.vertices.resize(3 * 4300000, 1);
+  scene.narrow.resize(scene.vertices.size(), 1);
+  scene.near.resize(2);
+  const Mesh mesh = scene.mesh(false);
+  const Cameras cameras = scene.cameras();
+  const RasterSize size{16, 24};
+  std::vector<int32_t> expected(at(2 * 16 * 24)), got(expected);
+  std::vector<float> depth(expected.size());
+  rasterize(mesh, cameras, size, false, expected.data(), depth.data(), nullptr, serial());
+  Scratch scratch(cuda::rasterize_workspace(mesh, 2, size));
+  CHECK(scratch.workspace.bytes < 2 * 16 * at(mesh.num_vertices));
+  cuda::rasterize(mesh, cameras, size, false, got.data(), nullptr, nullptr, scratch.workspace, nullptr);
+  CHECK(got == expected);
+}
+
+void test_rasterize() {
+  check::Random random(6);
+  const RasterSize size{30, 41};
+  test_raster(cloud(150, 1, random), size, "cloud");
+  test_raster(cloud(60, 9, random), {70, 101}, "large faces");
+  test_raster(terrain(24, 0, random), size, "terrain");
+  test_raster(terrain(5, 4e6, random), size, "terrain far away");
+  test_raster(terrain(2, 0, random), {1, 1}, "a pixel");
+  test_raster(terrain(2, 0, random), {0, 9}, "no pixels");
+  Scene nothing = terrain(2, 0, random);
+  nothing.faces.clear();
+  test_raster(nothing, size, "no faces");
+  nothing.vertices.clear(), nothing.narrow.clear(), nothing.near.clear();
+  test_raster(nothing, size, "no views");
+  test_indices_outside(random);
+  if (!check::kSanitizer) test_views_in_turn(random);
+}
+
 }  // namespace
 
 int main() {
   test_overlap();
+  test_rasterize();
   return check::result();
 }

@@ -18,6 +18,7 @@
 #include "mirror/overlap.h"
 #include "mirror/pooling.h"
 #include "mirror/pr_mac.h"
+#include "mirror/rasterize.h"
 #include "mirror/similarity_support.h"
 
 struct CUstream_st;  // cudaStream_t is a pointer to it
@@ -120,6 +121,20 @@ void shared_triangles(const Bitsets& sets, int32_t* shared, Stream stream);
 void shared_weights(const Bitsets& sets, const TriangleWeights& weights, double* shared, Stream stream);
 void overlap_masks(const IdMaps& maps, const Bitsets& sets, const ViewPairs& pairs, const Grid& grid,
                    float* coverage, Stream stream);
+
+// ---- rasterize.h ----------------------------------------------------------------------------------------------------
+
+// A few views at a time lie in the workspace. Faces with an index that is no vertex's own no pixel; what a camera that
+// is not finite sees is nothing.
+size_t rasterize_workspace(const Mesh& mesh, int64_t views, const RasterSize& size);
+void rasterize(const Mesh& mesh, const Cameras& cameras, const RasterSize& size, bool cull,
+               int32_t* triangle_ids, float* depth, float* barycentrics, const Workspace& workspace,
+               Stream stream);
+size_t rasterize_visible_workspace(const Mesh& mesh, int64_t views, const RasterSize& size,
+                                   int64_t min_pixels);
+void rasterize_visible(const Mesh& mesh, const Cameras& cameras, const RasterSize& size, bool cull,
+                       int64_t min_pixels, uint64_t* bitsets, int64_t* counts, const Workspace& workspace,
+                       Stream stream);
 
 }  // namespace cuda
 }  // namespace mirror
