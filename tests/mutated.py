@@ -98,6 +98,8 @@ def readers() -> dict[str, tuple[str, bytes, Callable[[Path], object]]]:
     np.save(npy, depth.astype(np.float32))
     made["depth_png"] = ("a.png", png.getvalue(), lambda path: read_depth(path, 1000.0))
     made["depth_npy"] = ("a.npy", npy.getvalue(), read_depth)
+    stereo = b"8&6&1&" + depth.astype(np.float32).tobytes()
+    made["depth_colmap"] = ("a.jpg.geometric.bin", stereo, read_depth)
     for suffix, content in mesh_files().items():
         made[suffix] = (f"mesh{suffix}", content, read_mesh)
     return made

@@ -91,7 +91,7 @@ def test_written_key_points_are_where_the_points_fall(model):
     for image in found.images.values():
         for point in image.points2D:
             xyz = image.cam_from_world() * found.points3D[point.point3D_id].xyz
-            assert point.xy == pytest.approx(image.camera.img_from_cam(xyz, check_cheirality=False))
+            assert point.xy == pytest.approx(image.camera.img_from_cam(xyz))
 
 
 def test_same_bytes(model, tmp_path):
@@ -272,6 +272,13 @@ def test_names_that_leave_the_folder(tmp_path):
     write_model(tmp_path, made_views(("../a.jpg", "b.jpg")))
     with pytest.raises(MirrorError, match=r"the image ../a.jpg lies outside the folder of photos"):
         read_model(tmp_path)
+
+
+def test_points_behind_a_camera(tmp_path):
+    tracks = Tracks(np.array([[0.0, 0, -20]]), np.array([0, 1, 2]), np.zeros(2, np.int32))
+    views = tuple(View(name, LENSES[1], np.eye(3, 4)) for name in "ab")
+    with pytest.raises(MirrorError, match="a cannot see a point of its tracks: it lies behind the camera"):
+        write_model(tmp_path, views, tracks)
 
 
 def test_unknown_cameras_are_not_written(tmp_path):

@@ -12,7 +12,7 @@ HERE = Path(__file__).parent
 COUNT = 1000
 MODEL = ["cameras.bin", "images.bin", "points3D.bin", "rigs.bin", "frames.bin"]
 GL3D = ["pfm", "mask.bin", "corr.bin", "kpts", "train_list"]
-READERS = [*MODEL, *GL3D, "depth_png", "depth_npy", ".ply", ".stl", ".glb"]
+READERS = [*MODEL, *GL3D, "depth_png", "depth_npy", "depth_colmap", ".ply", ".stl", ".glb"]
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def outcome(tmp_path_factory) -> dict[str, dict]:
     command = [sys.executable, str(HERE / "mutated.py"), str(tmp_path_factory.mktemp("damaged")), str(COUNT)]
     paths = os.pathsep.join([str(HERE.parent / "python"), str(HERE.parent)])
     run = subprocess.run(
-        command, capture_output=True, text=True, timeout=300, env={**os.environ, "PYTHONPATH": paths}, check=False
+        command, capture_output=True, text=True, timeout=900, env={**os.environ, "PYTHONPATH": paths}, check=False
     )
     assert run.returncode == 0, run.stderr[-2000:]
     return {found["reader"]: found for found in map(json.loads, run.stdout.splitlines())}

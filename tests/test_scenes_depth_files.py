@@ -39,6 +39,27 @@ def test_whole_numbers_in_numpy(tmp_path):
         read_depth(tmp_path / "a.npy")
 
 
+def test_maps_of_colmap(tmp_path):
+    pycolmap = pytest.importorskip("mirror_sfm.colmap.library").pycolmap
+    values = np.arange(6, dtype=np.float32).reshape(2, 3)
+    for kind, factor in (("photometric", 2), ("geometric", 1)):
+        pycolmap.DepthMap.from_array(factor * values, 0, 10).write(tmp_path / f"a.jpg.{kind}.bin")
+    path = tmp_path / "a.jpg.geometric.bin"
+    assert depth_size(path) == (3, 2) and np.array_equal(read_depth(path), values)
+    (found,) = depth_maps(tmp_path, ["a.jpg"], None).values()  # the geometric one
+    assert np.array_equal(found.read(), values)
+    content = path.read_bytes()
+    for broken, message in (
+        (content[:-1], "byte 6: expected 3 x 2 numbers of 4 bytes, found 23 bytes"),
+        (b"3&2&3&" + content[6:], "byte 0: expected COLMAP's header of a depth map: width&height&1&"),
+        (b"3;2;1;", "byte 0: expected COLMAP's header"),
+        (b"", "byte 0: expected COLMAP's header"),
+    ):
+        path.write_bytes(broken)
+        with pytest.raises(MirrorError, match=f"geometric.bin, {message}"):
+            read_depth(path)
+
+
 def test_other_pictures_are_refused(tmp_path):
     Image.new("RGB", (3, 2)).save(tmp_path / "a.png")
     with pytest.raises(MirrorError, match=r"a.png is not a depth map: a picture of mode RGB; expected one channel"):

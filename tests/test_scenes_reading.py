@@ -210,6 +210,23 @@ def test_broken_poses(tmp_path):
         read_scene(tmp_path)
 
 
+def test_dense_folder_of_colmap(tmp_path):
+    """As `image_undistorter`, `patch_match_stereo` and `poisson_mesher` leave it."""
+    import trimesh
+
+    photos(tmp_path / "images", "a.jpg", "x/b.jpg")
+    write_model(tmp_path / "sparse", views("a.jpg", "x/b.jpg"), None)
+    maps = tmp_path / "stereo" / "depth_maps"
+    (maps / "x").mkdir(parents=True)
+    for name in ("a.jpg", "x/b.jpg"):
+        (maps / f"{name}.geometric.bin").write_bytes(b"8&6&1&" + np.full(48, 3, np.float32).tobytes())
+    trimesh.PointCloud(np.eye(3)).export(tmp_path / "fused.ply")
+    write_mesh(tmp_path / "meshed-poisson.ply", MESH)
+    scene = read_scene(tmp_path)
+    assert scene.mesh.path.name == "meshed-poisson.ply" and list(scene.depths) == ["a.jpg", "x/b.jpg"]
+    assert scene.depths["x/b.jpg"].read().shape == (6, 8) and scene.depths["x/b.jpg"].camera is None
+
+
 def test_nothing(tmp_path):
     with pytest.raises(UsageError, match="expected the folder of a scene"):
         read_scene(tmp_path / "none")

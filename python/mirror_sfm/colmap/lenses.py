@@ -27,7 +27,7 @@ def undistorted(camera: Camera) -> Pinhole:
         MirrorError: the model is unknown, its parameters do not describe a camera, or its photos cannot be undistorted.
     """
     found = colmap_camera(camera)
-    if not found.is_perspective():
+    if not found.focal_length_idxs():  # it maps directions, not a plane
         raise MirrorError(
             f"no pinhole camera shows what a {camera.model} camera does; cut its photos into perspective views first"
         )

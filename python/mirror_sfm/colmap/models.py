@@ -113,7 +113,8 @@ def write_model(
         colours: [M, 3] uint8 of the points.
 
     Raises:
-        MirrorError: a camera is unknown to COLMAP, or the files cannot be written.
+        MirrorError: a camera is unknown to COLMAP, a point lies behind one that sees it, or the files cannot be
+            written.
     """
     folder = Path(folder)
     try:
@@ -137,7 +138,10 @@ def _model(views: tuple[View, ...], tracks: Tracks | None, colours: np.ndarray |
         image = pycolmap.Image(name=view.name, camera_id=camera.camera_id, image_id=k + 1)
         if tracks is not None:
             seen = tracks.points[tracks.of(k)] @ view.cam_from_world[:, :3].T + view.cam_from_world[:, 3]
-            image.points2D = pycolmap.Point2DList([pycolmap.Point2D(xy) for xy in camera.img_from_cam(seen, False)])
+            places = camera.img_from_cam(seen)
+            if not np.isfinite(places).all():
+                raise ValueError(f"{view.name} cannot see a point of its tracks: it lies behind the camera")
+            image.points2D = pycolmap.Point2DList([pycolmap.Point2D(place) for place in places])
         model.add_image_with_trivial_frame(image, pycolmap.Rigid3d(view.cam_from_world))
     if tracks is not None:
         viewer = np.repeat(np.arange(len(views)), np.diff(tracks.offsets))

@@ -1,8 +1,9 @@
-"""Depth maps in files: 16-bit PNG or TIFF, PFM, NumPy."""
+"""Depth maps in files: 16-bit PNG or TIFF, PFM, NumPy, COLMAP's own."""
 
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -12,21 +13,25 @@ import numpy as np
 from mirror_sfm.errors import MirrorError
 from mirror_sfm.photos import MAX_PIXELS, UnusablePhoto, large_photos_allowed, open_image, reasons_in_words, shown
 from mirror_sfm.scenes.cameras import Camera, Pinhole
-from mirror_sfm.scenes.files import first_of, listed, read_bytes, said
+from mirror_sfm.scenes.files import broken, first_of, listed, read_bytes, said
 from mirror_sfm.scenes.pfm import pfm_size, read_pfm
+from mirror_sfm.scenes.photo_names import stem
 from mirror_sfm.scenes.scene import DepthMap
 
 _log = logging.getLogger("mirror_sfm")
 
-DEPTH_SUFFIXES = (".png", ".tif", ".tiff", ".pfm", ".npy")
+DEPTH_SUFFIXES = (".png", ".tif", ".tiff", ".pfm", ".npy", ".bin")
 _NO_READING = 65535  # of a sensor; so is 0
 _WORDS = (".depth", "_depth", "-depth", ".geometric", ".photometric")  # that names of maps end with
+_COLMAP = re.compile(rb"(\d{1,9})&(\d{1,9})&(\d{1,9})&")  # width, height, channels; then float32, row by row
+_LONGEST = 64  # bytes of that
 
 
 def depth_maps(
     folder: Path, names: list[str], scale: float | None, camera: Callable[[int, int], Pinhole | None] | None = None
 ) -> dict[str, DepthMap]:
-    """Maps of a folder by name of the photo they belong to: that with the same stem, but for a word such as ".depth".
+    """Maps of a folder by name of the photo they belong to: that with the same name or stem, but for a word such as
+    ".depth". Of COLMAP's maps the geometric ones are taken before the photometric ones.
 
     Args:
         folder: of the maps, below it folders as below that of the photos.
@@ -39,21 +44,14 @@ def depth_maps(
         UsageError: the folder cannot be read.
         MirrorError: no map belongs to a photo, or two belong to one.
     """
-    files: dict[str, Path] = {}
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() not in DEPTH_SUFFIXES or path.name.startswith("."):
-            continue
-        stem = _stem(path.relative_to(folder).with_suffix("").as_posix())
-        if stem in files:
-            raise MirrorError(f"{shown(str(files[stem]))} and {shown(path.name)}: two maps of one photo; keep one")
-        files[stem] = path
-    stems = {name: str(Path(name).with_suffix("").as_posix()) for name in names}
-    found = {name: files[stem] for name, stem in stems.items() if stem in files}
+    files = _by_stem(folder)
+    stems = {name: stem(name) for name in names}
+    found = {name: files[key] for name, key in stems.items() if key in files}
     if not found:
         inside = first_of(listed(folder)) or "nothing"
         raise MirrorError(
             f"no depth map in {shown(str(folder))} belongs to a photo: looked for "
-            f"{first_of([stems[name] for name in names[:1]])} with {', '.join(DEPTH_SUFFIXES)}; found {inside}"
+            f"{first_of(list(stems.values())[:1])} with {', '.join(DEPTH_SUFFIXES)}; found {inside}"
         )
     if len(found) < len(names):
         missing = [name for name in names if name not in found]
@@ -79,7 +77,7 @@ def read_depth(path: Path, scale: float | None = None) -> np.ndarray:
         MirrorError: it is not a depth map, or of whole numbers without a scale.
     """
     suffix = path.suffix.lower()
-    values = read_pfm(path) if suffix == ".pfm" else _numpy(path) if suffix == ".npy" else _picture(path)
+    values = {".pfm": read_pfm, ".npy": _numpy, ".bin": _colmap}.get(suffix, _picture)(path)
     if values.dtype.kind in "ui":
         if scale is None:
             raise MirrorError(
@@ -103,6 +101,8 @@ def depth_size(path: Path) -> tuple[int, int]:
     if path.suffix.lower() == ".npy":
         height, width = _numpy(path).shape
         return width, height
+    if path.suffix.lower() == ".bin":
+        return _colmap_header(path, read_bytes(path, _LONGEST))[:2]
     return picture_size(path)
 
 
@@ -141,10 +141,22 @@ def scaled_camera(camera: Camera, width: int, height: int) -> Camera:
     return Camera("PINHOLE", tuple(pinhole.intrinsics.tolist()), width, height)
 
 
-def _stem(name: str) -> str:
-    for word in _WORDS:
-        name = name.removesuffix(word)
-    return name
+def _by_stem(folder: Path) -> dict[str, Path]:
+    """Maps of a folder and those below it, by stem of their photo."""
+    files: dict[str, Path] = {}
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() not in DEPTH_SUFFIXES or path.name.startswith("."):
+            continue
+        if ".photometric." in path.name and path.with_name(path.name.replace(".photometric.", ".geometric.")).is_file():
+            continue
+        key = path.relative_to(folder).with_suffix("").as_posix()
+        for word in _WORDS:
+            key = key.removesuffix(word)
+        key = stem(key)
+        if key in files:
+            raise MirrorError(f"{shown(str(files[key]))} and {shown(path.name)}: two maps of one photo; keep one")
+        files[key] = path
+    return files
 
 
 def _picture(path: Path) -> np.ndarray:
@@ -166,3 +178,21 @@ def _numpy(path: Path) -> np.ndarray:
     if not isinstance(values, np.ndarray) or values.ndim != 2 or values.dtype.kind not in "uif" or not values.size:
         raise MirrorError(f"{shown(str(path))} is not a depth map: expected an array of numbers [height, width]")
     return values
+
+
+def _colmap(path: Path) -> np.ndarray:
+    content = read_bytes(path)
+    width, height, start = _colmap_header(path, content)
+    if len(content) - start != 4 * width * height:
+        found = f"found {len(content) - start} bytes"
+        raise broken(path, f"byte {start}", f"expected {width} x {height} numbers of 4 bytes, {found}")
+    return np.frombuffer(content, "<f4", offset=start).reshape(height, width)
+
+
+def _colmap_header(path: Path, content: bytes) -> tuple[int, int, int]:
+    """Width, height, first byte of the numbers."""
+    found = _COLMAP.match(content[:_LONGEST])
+    width, height, channels = map(int, found.groups()) if found else (0, 0, 0)
+    if not found or channels != 1 or min(width, height) < 1:
+        raise broken(path, "byte 0", "expected COLMAP's header of a depth map: width&height&1&")
+    return width, height, found.end()

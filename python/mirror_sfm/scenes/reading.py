@@ -37,7 +37,7 @@ _log = logging.getLogger("mirror_sfm")
 
 Location = str | os.PathLike[str]
 _MODELS = ("", "sparse", "sfm")  # and numbered folders in them
-_DEPTHS = ("depth", "depths", "rendered_depths", "rendered_depth_maps")
+_DEPTHS = ("depth", "depths", "rendered_depths", "rendered_depth_maps", "stereo/depth_maps")
 _SAME = 1e-3  # of the extent of the cameras: two files with the same cameras
 
 
