@@ -34,7 +34,8 @@ def test_links_lead_somewhere(page: Path) -> None:
 @pytest.mark.parametrize("command", sorted(COMMANDS))
 def test_every_option_is_on_the_page_of_its_command(command: str) -> None:
     page = (ROOT / "docs" / f"{command}.md").read_text()
-    for parameter in COMMANDS[command].params:
+    root = COMMANDS[command]
+    for parameter in [p for one in (root, *getattr(root, "commands", {}).values()) for p in one.params]:
         for option in (*parameter.opts, *parameter.secondary_opts):
             if option.startswith("--") and option != "--help":
                 assert re.search(rf"{option}\b(?!-)", page), option

@@ -7,9 +7,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mirror_sfm.dataset.format import open_dataset
     from mirror_sfm.errors import MirrorError
     from mirror_sfm.matching import MatchOptions, MatchReport, match
+    from mirror_sfm.overlap.measured import Overlap
+    from mirror_sfm.overlap.measuring import measure_overlap
+    from mirror_sfm.overlap.options import OverlapOptions
     from mirror_sfm.pairs import PairOptions, choose_pairs, find_pairs, score_pairs
+    from mirror_sfm.scenes.reading import read_scene
+    from mirror_sfm.scenes.scene import Scene
     from mirror_sfm.sources import ColmapDatabase, HlocFeatures, PhotoFolder
     from mirror_sfm.view_graph import ScoredPairs, ViewGraph
 
@@ -20,14 +26,20 @@ __all__ = [
     "MatchOptions",
     "MatchReport",
     "MirrorError",
+    "Overlap",
+    "OverlapOptions",
     "PairOptions",
     "PhotoFolder",
+    "Scene",
     "ScoredPairs",
     "ViewGraph",
     "__version__",
     "choose_pairs",
     "find_pairs",
     "match",
+    "measure_overlap",
+    "open_dataset",
+    "read_scene",
     "score_pairs",
 ]
 
@@ -44,6 +56,12 @@ _HOME = {
     "match": "matching",
     "MatchOptions": "matching",
     "MatchReport": "matching",
+    "read_scene": "scenes.reading",
+    "Scene": "scenes.scene",
+    "measure_overlap": "overlap.measuring",
+    "Overlap": "overlap.measured",
+    "OverlapOptions": "overlap.options",
+    "open_dataset": "dataset.format",
     "MirrorError": "errors",
 }
 
