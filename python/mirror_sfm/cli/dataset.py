@@ -39,7 +39,9 @@ def build(
     strong: Annotated[tuple[float, float], typer.Option(metavar="LOW HIGH", help="Strong partners.")] = (0.5, 1.0),
     weak: Annotated[tuple[float, float], typer.Option(metavar="LOW HIGH", help="Weak partners.")] = (0.05, 0.2),
     average: Annotated[str, typer.Option(metavar="HOW", help="geometric, arithmetic, min or max.")] = "geometric",
-    weight: Annotated[str, typer.Option(metavar="WHAT", help="Labels count triangles, areas or pixels.")] = "triangles",
+    weight: Annotated[
+        str, typer.Option(metavar="WHAT", help="Labels count triangles, areas, pixels, or auto.")
+    ] = "auto",
     holdout: Annotated[float, typer.Option(metavar="SHARE", help="Of every scene's photos, put aside.")] = 0.0,
     name: Annotated[str, typer.Option(metavar="NAME", help="Of a single scene, in the data set.")] = "",
     images: Annotated[Place, typer.Option(metavar="FOLDER", help="Of a single scene: its photos.")] = None,
@@ -74,7 +76,7 @@ def build(
         if given and len(scenes) > 1:
             option = next(iter(given)).replace("_", "-")
             raise UsageError(f"--{option} says something of one scene, got {len(scenes)}; add that one in its own run")
-        labels = LabelOptions(t_sfm=t_sfm, strong=strong, weak=weak, average=average, weight=weight)
+        labels = LabelOptions(t_sfm=t_sfm, strong=strong, weak=weak, average=average)
         options = SceneOptions(
             size=size,
             long_side=long_side,
@@ -83,6 +85,7 @@ def build(
             depth_tolerance=depth_tolerance,
             fuse=fuse,
             labels=labels,
+            weight=weight,
             holdout=holdout,
         )
         running = RunOptions(jobs=jobs, threads=threads, ray=ray, progress=somebody_watches())

@@ -47,10 +47,11 @@ def join(
     """
     names = [photo["name"] for photo in photos.about["photos"]]
     kept, found = _of_photos(overlap, names)
-    labels = found.labels(options.labels)
+    rules = options.labels_on(found.surface)
+    labels = found.labels(rules)
     linked(photos.folder / "photos.npy", out / "photos.npy")
     write_array(out, "pairs", found.pairs)
-    write_array(out, "overlap", found.combined(options.labels))
+    write_array(out, "overlap", found.combined(rules))
     write_array(out, "labels", labels)
     for measure, halves in found.halves.items():
         write_array(out, f"halves_{measure}", halves)

@@ -9,10 +9,11 @@ them and moved into place. Whatever is stopped when, the next run ends with the 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,11 +26,12 @@ from mirror_sfm.dataset.contents import contents, key_of
 from mirror_sfm.dataset.format import SCENE, open_scene, read_json
 from mirror_sfm.dataset.joining import join, write_overlap
 from mirror_sfm.dataset.parts import Part, Parts, alone, replaced
-from mirror_sfm.dataset.sources import SceneOptions, SceneSource
+from mirror_sfm.dataset.sources import MADE_HERE, SceneOptions, SceneSource
 from mirror_sfm.dataset.squares import write_squares
 from mirror_sfm.errors import MirrorError, UsageError
 from mirror_sfm.overlap.measuring import measure_overlap
 from mirror_sfm.photos import PHOTO_SUFFIXES, shown
+from mirror_sfm.scenes.gl3d import read_overlap
 from mirror_sfm.scenes.photo_names import photo_folder
 from mirror_sfm.scenes.scene import Mesh, Scene
 from mirror_sfm.threads import processors
@@ -82,7 +84,7 @@ def make_scene(task: Task) -> Made:
     if not task.source.path.is_dir():
         raise UsageError(f"no such folder: {shown(str(task.source.path))}")
     work = task.dataset / WORK / task.source.name
-    with alone(work):
+    with alone(work), _named(task.source.name):
         return _Making(task, work).whole()
 
 
@@ -149,37 +151,58 @@ class _Making:
 
     def overlap(self, scene: Scene) -> Part:
         """Pairs and masks; the surface first, where there is none."""
-        labels, measuring = self.options.labels, self.options.measuring()
+        surface = self.surface_of(scene)
+        measuring = self.options.measuring(surface)
 
         def fill(out: Path) -> dict[str, Any]:
-            if self.source.has_lists:
-                from mirror_sfm.scenes.gl3d import read_overlap
+            if surface == "listed":
+                overlap = read_overlap(self.source.path)
+            else:
+                whole = self.with_surface(scene) if surface in MADE_HERE else scene
+                running = dataclasses.replace(measuring, threads=self.threads, progress=self.progress)
+                overlap = measure_overlap(whole, running)
+            return write_overlap(out, dataclasses.replace(overlap, surface=surface), measuring.labels)
 
-                return write_overlap(out, read_overlap(self.source.path), labels) | {"surface": "listed"}
-            whole, surface = self.with_surface(scene)
-            running = dataclasses.replace(measuring, threads=self.threads, progress=self.progress)
-            return write_overlap(out, measure_overlap(whole, running), labels) | {"surface": surface}
+        return self.part("overlap", self.key("overlap", surface, repr(measuring)), fill)
 
-        return self.part("overlap", self.key("overlap", repr(measuring), self.options.fuse), fill)
+    def surface_of(self, scene: Scene) -> str:
+        """What says who sees what: lists of GL3D, a mesh, depth maps, or a surface made of these or of points."""
+        if self.source.has_lists:
+            return "listed"
+        if scene.mesh is not None:
+            return "mesh"
+        if scene.depths:
+            return "fused depth" if self.options.fuse else "depth"
+        return "sparse points"
 
-    def with_surface(self, scene: Scene) -> tuple[Scene, str]:
-        """The scene as its overlap is measured, and what its surface is."""
+    def with_surface(self, scene: Scene) -> Scene:
+        """The scene with a surface made of its depth maps or points."""
         from mirror_sfm.surface.depth import surface_from_depth
         from mirror_sfm.surface.sparse import surface_from_points
-
-        if scene.mesh is not None:
-            return scene, "mesh"
-        if scene.depths and not self.options.fuse:
-            return scene, "depth"
 
         def fill(out: Path) -> None:
             made = surface_from_depth(scene) if scene.depths else surface_from_points(scene)
             np.save(out / "vertices.npy", made.vertices)
             np.save(out / "faces.npy", made.faces)
 
-        folder = self.part("surface", self.key("surface", self.options.fuse), fill).folder
+        folder = self.part("surface", self.key("surface"), fill).folder
         mesh = Mesh(np.load(folder / "vertices.npy"), np.load(folder / "faces.npy"))
-        return dataclasses.replace(scene, mesh=mesh), "fused depth" if scene.depths else "sparse points"
+        return dataclasses.replace(scene, mesh=mesh)
+
+
+@contextlib.contextmanager
+def _named(scene: str) -> Iterator[None]:
+    """Says of which scene the log speaks."""
+
+    def name(record: logging.LogRecord) -> bool:
+        record.msg, record.args = f"{shown(scene)}: {record.getMessage()}", ()
+        return True
+
+    _log.addFilter(name)
+    try:
+        yield
+    finally:
+        _log.removeFilter(name)
 
 
 def _as_made(place: Path, key: str, size: int) -> dict[str, Any] | None:

@@ -21,6 +21,7 @@ from mirror_sfm.scenes.reading import models, read_scene
 from mirror_sfm.scenes.scene import Scene
 
 Place = str | os.PathLike[str]
+MADE_HERE = ("sparse points", "fused depth")  # surfaces that did not come with their scene
 _GL3D_LISTS = ("common_track.txt", "mesh_overlap.txt")
 
 
@@ -92,7 +93,10 @@ class SceneOptions:
         cull: leave out triangles seen from behind.
         depth_tolerance: relative, of depth maps.
         fuse: depth maps into a surface, instead of comparing them directly.
-        labels: how overlap becomes labels.
+        labels: how overlap becomes labels, but for `weight`.
+        weight: of the surface, "triangles", "areas" or "pixels"; "auto": triangles of a mesh that came with the scene,
+            as the paper counts, and pixels of a surface made here: its triangles are small where points are dense, and
+            counting them favours what many photos see.
         holdout: share of the photos of each scene that is put aside for measuring.
     """
 
@@ -103,22 +107,28 @@ class SceneOptions:
     depth_tolerance: float = 0.01
     fuse: bool = False
     labels: LabelOptions = field(default_factory=LabelOptions)
+    weight: str = "auto"
     holdout: float = 0.0
 
     def __post_init__(self) -> None:
         if not 1 <= self.size <= 1 << 14:
             raise UsageError(f"size: expected 1 to {1 << 14}, got {self.size}")
-        self.measuring()  # says what is wrong with the others
+        self.measuring("mesh")  # says what is wrong with the others
         if not 0 <= self.holdout < 1:
             raise UsageError(f"holdout: expected a share of at least 0 and below 1, got {self.holdout}")
 
-    def measuring(self, **running: Any) -> OverlapOptions:
+    def labels_on(self, surface: str) -> LabelOptions:
+        """How overlap becomes labels on a surface of this kind."""
+        own = "pixels" if surface in MADE_HERE else "triangles"
+        return dataclasses.replace(self.labels, weight=own if self.weight == "auto" else self.weight)
+
+    def measuring(self, surface: str, **running: Any) -> OverlapOptions:
         """How overlap is measured; `running` says with how many threads and whether progress is shown."""
         return OverlapOptions(
             long_side=self.long_side,
             min_pixels=self.min_pixels,
             cull=self.cull,
-            labels=self.labels,
+            labels=self.labels_on(surface),
             depth_tolerance=self.depth_tolerance,
             **running,
         )

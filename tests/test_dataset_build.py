@@ -1,0 +1,394 @@
+"""Data sets from scenes: what is in them, and that no number of jobs, order of scenes or kill changes a byte."""
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from strip_scene import LENGTH, PHOTOS, band, shares, write_strip
+
+from mirror_sfm.dataset.build import RunOptions, build_dataset
+from mirror_sfm.dataset.format import open_dataset
+from mirror_sfm.dataset.making import WORK, Task, make_scene
+from mirror_sfm.dataset.sources import SceneOptions, SceneSource
+from mirror_sfm.errors import MirrorError, UsageError
+from mirror_sfm.overlap.measured import MASK_SIDE, NONE, STRONG, WEAK
+from mirror_sfm.scenes.meshes import read_mesh, write_mesh
+from mirror_sfm.scenes.scene import Mesh
+
+ROOT = Path(__file__).resolve().parent.parent
+SMALL = SceneOptions(size=112, long_side=192)
+
+
+@pytest.fixture(scope="module")
+def strip_scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_strip(tmp_path_factory.mktemp("scenes") / "strip")
+
+
+def made(scene: Path, out: Path, options: SceneOptions = SMALL, **given: object):
+    build_dataset([SceneSource(scene, **given)], out, options)
+    (entry,) = open_dataset(out)
+    return entry
+
+
+def files(folder: Path) -> dict[str, str]:
+    """SHA-256 of everything but the working folder."""
+    paths = [path for path in folder.rglob("*") if path.is_file() and WORK not in path.parts]
+    return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+
+
+# ---- what is in them -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "surface", "off"),
+    [
+        ("mesh", "mesh", 0.03),
+        ("depth", "depth", 0.01),
+        ("points", "sparse points", 0.1),
+        ("fuse", "fused depth", 0.1),
+    ],
+)
+def test_overlap_labels_and_masks_are_those_of_the_ground(tmp_path: Path, kind: str, surface: str, off: float) -> None:
+    if kind in ("points", "fuse"):
+        pytest.importorskip("pycolmap")
+    scene = write_strip(tmp_path / "strip", "depth" if kind == "fuse" else kind)
+    entry = made(scene, tmp_path / "out", SceneOptions(size=112, long_side=192, fuse=kind == "fuse"))
+    assert entry.photos == tuple(f"{k}.png" for k in range(PHOTOS)) and entry.surface == surface
+    pairs, labels = entry.array("pairs").tolist(), entry.array("labels")
+    assert [(i, j) for i in range(PHOTOS) for j in range(i + 1, PHOTOS) if j < i + 7] == [tuple(p) for p in pairs]
+    for (i, j), (forth, back), label in zip(pairs, entry.array("halves_pixels"), labels, strict=True):
+        assert abs(forth - shares(i, j)) < off and abs(back - shares(j, i)) < off
+        expected = {1: STRONG, 2: STRONG, 3: STRONG, 4: NONE, 5: NONE, 6: WEAK}[j - i]
+        assert label == expected, (i, j)
+    masks = entry.array("masks")
+    assert len(masks) == entry.labelled
+    inner = slice(6, -6)  # the sparse surface frays at the sides of the strip
+    for (i, j), mask in zip(np.array(pairs)[labels != NONE], masks, strict=True):
+        for side, (a, b) in enumerate(((i, j), (j, i))):
+            apart = np.abs(mask[side] / 255 - band(a, b, MASK_SIDE))[inner]
+            assert apart.mean() < off + 0.02, (i, j, side)
+
+
+def test_photos_are_square_and_as_stored(strip_scene: Path, tmp_path: Path) -> None:
+    entry = made(strip_scene, tmp_path)
+    for row, name in enumerate(entry.photos):
+        whole = Image.open(strip_scene / "images" / name).resize((112, 112), Image.Resampling.BILINEAR)
+        assert (entry.array("photos")[row] == np.asarray(whole)).all()
+
+
+def test_triplets_show_under_their_masks_what_both_photos_show(strip_scene: Path, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    from mirror_sfm.dataset.triplets import MASKS, GradedTriplets
+
+    made(strip_scene, tmp_path)
+    dataset = open_dataset(tmp_path)
+    triplets = GradedTriplets(dataset, columns=2, size=112, mask_side=28, crop=0.5, jitter=None)
+    assert triplets.sampler.usable == {"strip": dataset.scenes[0].anchors} and dataset.scenes[0].anchors == 4
+    for step in range(5):
+        batch = triplets.batch(step)
+        for column in range(2):
+            for place, (of, towards) in enumerate(MASKS):
+                x = batch.images[of, column, 0].reshape(28, 4, 28, 4).mean(dim=(1, 3)).numpy() * LENGTH
+                start = 0.15 * float(batch.photos[towards, column])
+                mask = batch.masks[place, column].numpy()
+                shared = np.clip(np.minimum(x - start, start + 1 - x) / 0.03 + 0.5, 0, 1)  # within a cell of the edge
+                assert np.abs(mask - shared).max() < 1 and np.abs(mask - shared).mean() < 0.06
+
+
+def test_a_share_of_the_photos_is_held_out(strip_scene: Path, tmp_path: Path) -> None:
+    entry = made(strip_scene, tmp_path, SceneOptions(size=32, long_side=96, holdout=0.25))
+    assert entry.held_out.sum() == 2
+    kept = ~entry.held_out[entry.array("pairs")].any(axis=1)
+    strong, weak = (entry.array("pairs")[kept & (entry.array("labels") == label)] for label in (STRONG, WEAK))
+    assert entry.anchors == len(set(strong.ravel()) & set(weak.ravel()))
+
+
+def test_gl3d_scenes_bring_their_own_overlap(strip_scene: Path, tmp_path: Path) -> None:
+    from mirror_sfm.overlap.measuring import measure_overlap
+    from mirror_sfm.scenes.gl3d import write_overlap
+    from mirror_sfm.scenes.gl3d_cameras import GL3DCamera, write_cameras
+    from mirror_sfm.scenes.reading import read_scene
+
+    scene, strip = tmp_path / "gl3d", read_scene(strip_scene)
+    (scene / "undist_images").mkdir(parents=True)
+    cameras = []
+    for k, view in enumerate(strip.views):
+        shutil.copy(strip_scene / "images" / view.name, scene / "undist_images" / f"{k:08d}.png")
+        pose = view.cam_from_world
+        k_matrix = (*view.camera.params, 0.0)
+        cameras.append(GL3DCamera(k, k_matrix, tuple(pose[:, 3]), tuple(pose[:, :3].ravel()), (0, 0, 0), (96, 72)))
+    write_cameras(scene / "geolabel" / "cameras.txt", cameras)
+    measured = measure_overlap(strip, SMALL.measuring("mesh"))
+    write_overlap(scene, measured)
+    (scene / "image_list.txt").unlink()
+    entry = made(scene, tmp_path / "out")
+    assert entry.surface == "listed" and entry.has_masks and entry.measures == ("triangles",)
+    np.testing.assert_allclose(entry.array("halves_triangles"), measured.halves["triangles"], atol=1e-5)
+    assert (entry.array("labels") == measured.labels()).all()
+    assert entry.labelled == len(entry.array("masks"))
+
+
+# ---- photos that cannot be used --------------------------------------------------------------------------------------
+
+
+def test_photos_that_cannot_be_used_are_left_out(tmp_path: Path) -> None:
+    pytest.importorskip("pycolmap")
+    scene = write_strip(tmp_path / "strip", "points")
+    whole = made(scene, tmp_path / "whole")
+    content = (scene / "images" / "2.png").read_bytes()
+    (scene / "images" / "2.png").write_bytes(content[: len(content) // 2])
+    turned = Image.open(scene / "images" / "5.png").transpose(Image.Transpose.ROTATE_90)
+    turned.save(scene / "images" / "5.png")
+    Image.new("RGB", (96, 72)).save(scene / "images" / "extra.png")
+    entry = made(scene, tmp_path / "out")
+    assert entry.about["unregistered"] == ["extra.png"]
+    reasons = {skipped["name"]: skipped["reason"] for skipped in entry.about["skipped"]}
+    assert set(reasons) == {"2.png", "5.png"} and "truncated" in reasons["2.png"]
+    assert reasons["5.png"] == (
+        "72 x 96 pixels as stored, but its camera has 96 x 72: it was turned after the reconstruction"
+    )
+    rows = [0, 1, 3, 4, 6, 7]
+    assert entry.photos == tuple(f"{k}.png" for k in rows)
+    assert (entry.array("photos") == whole.array("photos")[rows]).all()
+    kept = np.isin(whole.array("pairs"), rows).all(axis=1)
+    assert (np.array(rows)[entry.array("pairs")] == whole.array("pairs")[kept]).all()
+    for name in ("labels", "overlap", "halves_triangles", "halves_tracks"):
+        assert (entry.array(name) == whole.array(name)[kept]).all()
+    assert (entry.array("seen_triangles") == whole.array("seen_triangles")[rows]).all()
+    labelled = kept[whole.array("labels") != NONE]
+    assert 0 < len(entry.array("masks")) == labelled.sum()
+    assert (entry.array("masks") == whole.array("masks")[labelled]).all()
+
+
+def test_a_scene_that_fails_does_not_lose_the_others(strip_scene: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "broken" / "images").mkdir(parents=True)
+    Image.new("RGB", (96, 72)).save(tmp_path / "broken" / "images" / "0.png")
+    (tmp_path / "broken" / "cameras.json").write_text("{")
+    for jobs in (1, 2):
+        out = tmp_path / f"out{jobs}"
+        sources = [SceneSource(path) for path in (tmp_path / "empty", strip_scene, tmp_path / "broken")]
+        report = build_dataset(sources, out, SMALL, RunOptions(jobs=jobs))
+        assert list(report.made) == ["strip"] and set(report.failed) == {"empty", "broken"}
+        assert "cameras.json, line 1" in report.failed["broken"] and "no photo" in report.failed["empty"]
+        assert [scene.name for scene in open_dataset(out)] == ["strip"]
+
+
+# ---- same files, same bytes ------------------------------------------------------------------------------------------
+
+
+def test_bytes_depend_on_nothing_but_files_and_settings(tmp_path: Path) -> None:
+    scenes = [write_strip(tmp_path / "scenes" / name, kind, 7) for name, kind in (("b", "mesh"), ("a", "depth"))]
+    results = []
+    for k, (jobs, threads, order) in enumerate(((1, 1, 1), (2, 2, -1), (1, 3, -1))):
+        moved = shutil.copytree(tmp_path / "scenes", tmp_path / f"moved{k}")
+        sources = [SceneSource(moved / scene.name) for scene in scenes[::order]]
+        build_dataset(sources, tmp_path / f"out{k}", SMALL, RunOptions(jobs=jobs, threads=threads))
+        results.append(files(tmp_path / f"out{k}"))
+    assert results[0] == results[1] == results[2] and len(results[0]) > 15
+    one_by_one = tmp_path / "one by one"
+    for scene in scenes:
+        build_dataset([SceneSource(scene)], one_by_one, SMALL)
+    assert files(one_by_one) == results[0]
+
+
+def parts(out: Path) -> dict[str, str]:
+    return dict(path.name.split("-") for path in (out / WORK / "strip").glob("*-*"))
+
+
+def test_only_what_changed_is_done_again(strip_scene: Path, tmp_path: Path) -> None:
+    scene, out = shutil.copytree(strip_scene, tmp_path / "strip"), tmp_path / "out"
+
+    def run(options: SceneOptions = SMALL) -> tuple[bool, dict[str, str]]:
+        done = make_scene(Task(SceneSource(scene), out, options)).seconds != {}
+        return done, parts(out)
+
+    assert run()[0]
+    first = parts(out)
+    assert run() == (False, first)
+    (scene / "ground.ply").touch()
+    assert run() == (False, first)  # by content, not by date
+    done, after = run(SceneOptions(size=56, long_side=192))
+    assert done and after["overlap"] == first["overlap"] and after["photos"] != first["photos"]
+    done, after = run(SceneOptions(size=112, long_side=160))
+    assert done and after["overlap"] != first["overlap"] and after["photos"] == first["photos"]
+    assert run()[0]
+    mesh = read_mesh(scene / "ground.ply")
+    write_mesh(scene / "ground.ply", Mesh(mesh.vertices, mesh.faces[::-1].copy()))
+    done, after = run()
+    assert done and after["overlap"] != first["overlap"] and after["photos"] == first["photos"]
+    os.truncate(out / "strip" / "labels.npy", 100)
+    assert run()[0] and open_scene_again(out)
+
+
+def open_scene_again(out: Path) -> bool:
+    from mirror_sfm.dataset.format import open_scene
+
+    return len(open_scene(out / "strip", 112).array("labels")) > 0
+
+
+def test_scenes_are_added_and_settings_stay(strip_scene: Path, tmp_path: Path) -> None:
+    other = write_strip(tmp_path / "other", photos=3)
+    out = tmp_path / "out"
+    build_dataset([SceneSource(strip_scene)], out, SMALL)
+    report = build_dataset([SceneSource(other)], out, SMALL)
+    assert report.kept == ("strip",) and [scene.name for scene in open_dataset(out)] == ["other", "strip"]
+    changed = SceneOptions(size=56, long_side=192)
+    with pytest.raises(
+        UsageError, match=r"built with size 112, now 56 is asked for: name all its scenes \(strip too\)"
+    ):
+        build_dataset([SceneSource(other)], out, changed)
+    build_dataset([SceneSource(other), SceneSource(strip_scene)], out, changed)
+    assert open_dataset(out).size == 56 and len(open_dataset(out)) == 2
+    (out / "strip" / "labels.npy").unlink()
+    assert build_dataset([SceneSource(other)], out, changed).kept == ()
+    assert [scene.name for scene in open_dataset(out)] == ["other"]
+
+
+@pytest.mark.parametrize("name", ["..", "a/b", ".hidden", "dataset.json"])
+def test_names_are_those_of_folders(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UsageError, match="give --name"):
+        SceneSource(tmp_path, name=name)
+
+
+def test_two_scenes_of_one_name(strip_scene: Path, tmp_path: Path) -> None:
+    (tmp_path / "strip").mkdir()
+    with pytest.raises(UsageError, match="two scenes are called strip"):
+        build_dataset([SceneSource(strip_scene), SceneSource(tmp_path / "strip")], tmp_path / "out")
+
+
+def test_two_builds_of_one_scene_do_not_meet(
+    strip_scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fcntl = pytest.importorskip("fcntl")
+    monkeypatch.setattr("mirror_sfm.dataset.parts._PATIENCE", 0.1)
+    (tmp_path / WORK / "strip").mkdir(parents=True)
+    with open(tmp_path / WORK / "strip" / "lock", "wb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(MirrorError, match="another process is at work"):
+            make_scene(Task(SceneSource(strip_scene), tmp_path, SMALL))
+
+
+# ---- kills -----------------------------------------------------------------------------------------------------------
+
+# Imports everything and builds once, then forks a process per run: they take a quarter of a second each.
+KILLER = """
+import contextlib, os, random, shutil, signal, sys, time
+from pathlib import Path
+import pycolmap
+from mirror_sfm import cli
+from test_dataset_build import files
+
+out, scenes, moments = Path(sys.argv[1]), sys.argv[3:], int(sys.argv[2])
+rng = random.Random(moments)
+
+def run():
+    with contextlib.redirect_stdout(None), contextlib.suppress(SystemExit):
+        cli.app.app(["dataset", "build", *scenes, "-o", str(out), "--size", "112", "--long-side", "192"])
+
+def start():
+    child = os.fork()
+    if child == 0:
+        os.setsid()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        devnull = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(devnull, 1); os.dup2(devnull, 2)
+        run()
+        os._exit(0)
+    return child
+
+run()
+expected = files(out)
+whole = 0
+kills = 0
+for moment in range(moments + 1):
+    shutil.rmtree(out)
+    started = time.monotonic()
+    if moment:  # the first run is timed
+        child = start()
+        time.sleep(rng.uniform(0, whole))
+        os.kill(child, rng.choice((signal.SIGKILL, signal.SIGINT)))
+        kills += os.waitpid(child, 0)[1] != 0
+    assert os.waitpid(start(), 0)[1] == 0
+    whole = whole or time.monotonic() - started
+    assert files(out) == expected, moment
+    left = [path.name for path in (out / ".work").glob("*/*") if "partial" in path.name or "before" in path.name]
+    assert not left, (moment, left)
+print(kills)
+"""
+
+
+def environment() -> dict[str, str]:
+    return os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "python", ROOT / "tests")))}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.parametrize("moments", [5, pytest.param(60, marks=pytest.mark.slow)])
+def test_no_kill_changes_the_result(tmp_path: Path, moments: int) -> None:
+    pytest.importorskip("pycolmap")
+    scenes = [write_strip(tmp_path / kind, kind, 5) for kind in ("mesh", "points")]
+    arguments = [sys.executable, "-c", KILLER, tmp_path / "out", str(moments), *scenes]
+    done = subprocess.run(arguments, env=environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) >= moments // 2
+
+
+def command(*arguments: object) -> list[str]:
+    return [sys.executable, "-m", "mirror_sfm", "dataset", *map(str, arguments)]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="kills")
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_jobs_end_with_the_run(tmp_path: Path, number: int) -> None:
+    scenes = [write_strip(tmp_path / "scenes" / name, "depth", 6) for name in "ab"]
+    build = command("build", *scenes, "--size", 112, "--long-side", 96, "--jobs", 2, "-o")
+    subprocess.run([*build, tmp_path / "whole"], env=environment(), check=True, capture_output=True)
+    heard = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
+    with subprocess.Popen([*build, tmp_path / "out"], env=environment(), stderr=subprocess.PIPE, **heard) as run:
+        deadline = time.monotonic() + 60
+        while not (tmp_path / "out" / WORK).exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        os.kill(run.pid, number)
+        said = run.stderr.read().decode()  # until every job has closed it
+    assert run.returncode == (130 if number == signal.SIGINT else -number), said
+    subprocess.run([*build, tmp_path / "out"], env=environment(), check=True, capture_output=True)
+    assert files(tmp_path / "out") == files(tmp_path / "whole")
+
+
+# ---- command line ----------------------------------------------------------------------------------------------------
+
+
+def test_command_line(strip_scene: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    run = subprocess.run(
+        command("build", strip_scene, tmp_path / "nowhere", "-o", out, "--size", 56, "--long-side", 192),
+        env=environment(), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert run.returncode == 1 and run.stderr.startswith("failed nowhere: no such folder"), run.stderr
+    assert run.stderr.count("\n") == 1
+    line = "strip: 8 of 8 photos registered, 8 used; surface: mesh; pairs: 18 strong, 2 weak, 7 neither; 4 anchors\n"
+    assert run.stdout == line
+    shown = subprocess.run(command("show", out), env=environment(), capture_output=True, text=True, check=True)
+    assert shown.stdout == line
+    shown = subprocess.run(
+        command("show", out, "--json"), env=environment(), capture_output=True, text=True, check=True
+    )
+    assert json.loads(shown.stdout)["scenes"]["strip"]["anchors"] == 4
+    for wrong, message in (
+        (["build", strip_scene, tmp_path, "-o", out, "--mesh", "m.ply"], "--mesh says something of one scene, got 2"),
+        (["build", strip_scene, "-o", out, "--holdout", "1"], "holdout: expected a share"),
+        (["build", strip_scene, "-o", out, "--average", "median"], "average: expected one of"),
+        (["show", tmp_path], "no data set in"),
+    ):
+        run = subprocess.run(command(*wrong), env=environment(), capture_output=True, text=True, check=False)
+        assert run.returncode == 2 and message in run.stderr and run.stderr.count("\n") == 1, run.stderr
