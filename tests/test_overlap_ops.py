@@ -138,7 +138,7 @@ def test_counts_beyond_a_byte():
         assert triangles_in(bitsets[0]) == expected and counts[0] == len(expected)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.data())
 def test_shared_triangles(data):
     rng = np.random.default_rng(data.draw(st.integers(0, 2**16)))
@@ -154,13 +154,13 @@ def test_shared_triangles(data):
 def test_many_views_of_many_blocks():
     """More rows than a task has and more blocks than a slab."""
     rng = np.random.default_rng(5)
-    bitsets = np.zeros((150, 4000), np.int64)
-    for view, start in zip(bitsets, rng.integers(0, 3600, 150), strict=True):
-        view[start : start + 300] = rng.integers(-(2**63), 2**63, 300)
+    bitsets = np.zeros((90, 1500), np.int64)
+    for view, start in zip(bitsets, rng.integers(0, 1300, 90), strict=True):
+        view[start : start + 200] = rng.integers(-(2**63), 2**63, 200)
     bits = np.unpackbits(bitsets.view(np.uint8), axis=1, bitorder="little").astype(np.float32)
     for path, found in inputs.every_isa(lambda: ops.shared_triangles(bitsets, num_threads=2)).items():
         assert np.array_equal(found, bits @ bits.T), path
-    weights = rng.random(64 * 4000)
+    weights = rng.random(64 * 1500)
     weighed = [ops.shared_triangles(bitsets, weights, num_threads=count) for count in inputs.THREADS]
     np.testing.assert_allclose(weighed[0], (bits * weights) @ bits.T, rtol=1e-9)
     for again in weighed[1:]:
@@ -201,7 +201,7 @@ def test_overlap_masks(data):
     size = data.draw(st.one_of(st.integers(1, 15), st.tuples(st.integers(1, 9), st.integers(1, 250))))
     directed = data.draw(st.booleans())
     bitsets = random_bits(others if directed else views, (faces + 63) // 64, 0.5, rng)
-    count = data.draw(st.integers(0, 9))
+    count = data.draw(st.sampled_from((0, 1, 5, 30)))  # many pairs take another road
     pairs = np.stack([rng.integers(0, views, count), rng.integers(0, len(bitsets), count)], 1)
     masks = agree("overlap_masks", maps, bitsets, pairs, size, directed=directed)
     assert (masks >= 0).all() and (masks <= 1).all()

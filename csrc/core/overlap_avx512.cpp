@@ -4,7 +4,9 @@
 namespace mirror {
 namespace overlap {
 
-Kernels avx512_kernels() { return {run_starts, runs_at, add_row, avx2_kernels().count_block, weigh_block}; }
+Kernels avx512_kernels() {
+  return {find_runs, largest_id, areas_of, runs_at, add_up, avx2_kernels().count_block, weigh_block};
+}
 
 }  // namespace overlap
 }  // namespace mirror

@@ -74,18 +74,12 @@ void check_weights(const Bitsets& sets, const TriangleWeights& weights) {
     }
 }
 
-void check_ids(const char* op, const int32_t* ids, const int32_t* starts, int64_t runs, int64_t num_faces,
-               int64_t view) {
-  uint32_t largest = 0;  // of id + 1, unsigned: all that is below -1 is large too
-  for (int64_t k = 0; k < runs; ++k) largest = std::max(largest, static_cast<uint32_t>(ids[starts[k]]) + 1u);
-  if (largest <= num_faces) return;
-  for (int64_t k = 0; k < runs; ++k) {
-    const int32_t id = ids[starts[k]];
-    if (id >= -1 && id < num_faces) continue;
-    fail(op, "triangle_ids",
-         num_faces > 0 ? "-1 or ids 0.." + text(num_faces - 1) : "-1 only, without triangles",
-         text(id) + " in view " + text(view));
-  }
+void fail_ids(const char* op, const int32_t* ids, int64_t count, int64_t num_faces, int64_t view) {
+  const int32_t* const bad =
+      std::find_if(ids, ids + count, [&](int32_t id) { return id < -1 || id >= num_faces; });
+  fail(op, "triangle_ids",
+       num_faces > 0 ? "-1 or ids 0.." + text(num_faces - 1) : "-1 only, without triangles",
+       text(*bad) + " in view " + text(view));
 }
 
 }  // namespace overlap

@@ -15,9 +15,9 @@ void check_grid(const Grid& grid);
 void check_pairs(const IdMaps& maps, const Bitsets& sets, const ViewPairs& pairs);  // touches their values
 void check_weights(const Bitsets& sets, const TriangleWeights& weights);            // touches the bits
 
-// Every id must be -1..num_faces-1. starts: of the runs.
-void check_ids(const char* op, const int32_t* ids, const int32_t* starts, int64_t runs, int64_t num_faces,
-               int64_t view);
+// The first id that is not -1..num_faces-1; there is one.
+[[noreturn]] void fail_ids(const char* op, const int32_t* ids, int64_t count, int64_t num_faces,
+                           int64_t view);
 
 }  // namespace overlap
 }  // namespace mirror

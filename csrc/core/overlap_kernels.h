@@ -18,26 +18,29 @@ struct Block {
   int64_t groups = 0;
 };
 
-// One row of an id map as runs of equal ids. The last run is empty and starts where the row ends.
-struct Runs {
-  const int32_t* ids;      // [count], 0 where there is no triangle
-  const int32_t* starts;   // [count], in pixels
-  const int32_t* lengths;  // [count], 0 where there is no triangle
-  int64_t count;
+// 64 pixels of a row: bit i says whether a run of equal ids begins there; runs that begin before them.
+struct RowMask {
+  uint64_t bits;
+  int32_t before;
 };
 
 struct Kernels {
-  // Where in ids [count >= 1] another number begins: starts, rising, the first 0. There is room for count + 8. How many
-  // they are. Bit i of mask [count / 64 + 1] says whether one begins at i; so does bit `count`.
-  int64_t (*run_starts)(const int32_t* ids, int64_t count, int32_t* starts, uint64_t* mask);
+  // The runs of equal ids in ids [count >= 1]: where they start and the id of each; then starts[runs] = count,
+  // ids[runs] = -1. There is room for count + 16. mask [count / 64 + 1]; at `count` a run begins too. How many runs.
+  int64_t (*find_runs)(const int32_t* ids, int64_t count, int32_t* starts, int32_t* run_ids, RowMask* mask);
 
-  // The number of the run that each of the pixels, rising, lies in.
-  void (*runs_at)(const uint64_t* mask, const int32_t* pixels, int64_t count, int32_t* runs);
+  // The largest id + 1 as an unsigned number: whatever is below -1 is large. 0 where count = 0.
+  uint32_t (*largest_id)(const int32_t* ids, int64_t count);
 
-  // Adds to areas[c] `height` times the area of the row left of edge c whose triangles are in the set; a pixel is `step`
-  // wide. at[c] is the run of edge c. prefix: room for runs.count + 1.
-  void (*add_row)(const Runs& runs, const uint64_t* bits, const int64_t* edges, const int32_t* at,
-                  int64_t count, int64_t step, int64_t height, int32_t* prefix, int64_t* areas);
+  // areas [runs + 1]: the pixels of each run. Runs without a triangle, and the empty one at the end, get id 0, area 0.
+  void (*areas_of)(const int32_t* starts, int64_t runs, int32_t* ids, uint32_t* areas);
+
+  // The number of the run that each of the pixels lies in.
+  void (*runs_at)(const RowMask* mask, const int32_t* pixels, int64_t count, int32_t* runs);
+
+  // before[k], k = 0..count: the areas before k whose triangle is in the set, modulo 2^32. ids >= 0.
+  void (*add_up)(const int32_t* ids, const uint32_t* areas, int64_t count, const uint64_t* bits,
+                 uint32_t* before);
 
   // Sets first..last-1 of the block with themselves and all that come after: adds how many triangles they share to
   // shared[own view * stride + other view]. Also to some views that come before.

@@ -34,7 +34,9 @@ void count_block(const Block& block, int64_t first, int64_t last, int32_t* share
 
 }  // namespace
 
-Kernels portable_kernels() { return {run_starts, runs_at, add_row, count_block, weigh_block}; }
+Kernels portable_kernels() {
+  return {find_runs, largest_id, areas_of, runs_at, add_up, count_block, weigh_block};
+}
 
 }  // namespace overlap
 }  // namespace mirror

@@ -19,12 +19,17 @@ void mark_counted(const int32_t* ids, const int32_t* starts, int64_t runs, int64
                   uint64_t* bits) {
   constexpr int64_t kMost = static_cast<Count>(-1);
   for (int64_t k = 0; k < runs; ++k) {
-    const int32_t id = ids[starts[k]];
+    const int32_t id = ids[k];
     if (id < 0) continue;
     const int64_t count = std::min<int64_t>(kMost, int64_t{counts[id]} + starts[k + 1] - starts[k]);
     counts[id] = static_cast<Count>(count);
     bits[id >> 6] |= static_cast<uint64_t>(count >= enough) << (id & 63);
   }
+}
+
+void mark(const int32_t* ids, int64_t runs, uint64_t* bits) {
+  for (int64_t k = 0; k < runs; ++k)
+    if (ids[k] >= 0) bits[ids[k] >> 6] |= uint64_t{1} << (ids[k] & 63);
 }
 
 }  // namespace
@@ -35,7 +40,8 @@ VisibleSet::VisibleSet(int64_t num_faces, int64_t min_pixels)
       min_pixels_(min_pixels),
       few_(static_cast<size_t>(min_pixels > 1 && min_pixels <= UINT8_MAX ? num_faces : 0)),
       many_(static_cast<size_t>(min_pixels > UINT8_MAX ? num_faces : 0)),
-      starts_(kPiece + 8),
+      starts_(kPiece + 16),
+      ids_(kPiece + 16),
       mask_(kPiece / 64 + 1) {}
 
 void VisibleSet::start(uint64_t* bits) {
@@ -51,15 +57,14 @@ void VisibleSet::add(const int32_t* ids, int64_t pixels, const char* op, int64_t
 }
 
 void VisibleSet::add_piece(const int32_t* ids, int64_t pixels, const char* op, int64_t view) {
-  const int64_t runs = kernels_.run_starts(ids, pixels, starts_.data(), mask_.data());
-  starts_[static_cast<size_t>(runs)] = static_cast<int32_t>(pixels);
-  check_ids(op, ids, starts_.data(), runs, faces_, view);
-  if (!few_.empty()) return mark_counted(ids, starts_.data(), runs, min_pixels_, few_.data(), bits_);
-  if (!many_.empty()) return mark_counted(ids, starts_.data(), runs, min_pixels_, many_.data(), bits_);
-  for (int64_t k = 0; k < runs; ++k) {
-    const int32_t id = ids[starts_[static_cast<size_t>(k)]];
-    if (id >= 0) bits_[id >> 6] |= uint64_t{1} << (id & 63);
-  }
+  const int64_t runs = kernels_.find_runs(ids, pixels, starts_.data(), ids_.data(), mask_.data());
+  if (kernels_.largest_id(ids_.data(), runs) > faces_) fail_ids(op, ids_.data(), runs, faces_, view);
+  if (!few_.empty())
+    mark_counted(ids_.data(), starts_.data(), runs, min_pixels_, few_.data(), bits_);
+  else if (!many_.empty())
+    mark_counted(ids_.data(), starts_.data(), runs, min_pixels_, many_.data(), bits_);
+  else
+    mark(ids_.data(), runs, bits_);
 }
 
 int64_t VisibleSet::finish() const {

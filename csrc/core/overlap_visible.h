@@ -33,8 +33,8 @@ class VisibleSet {
   uint64_t* bits_ = nullptr;
   std::vector<uint8_t> few_;  // pixels so far, but at most 255
   std::vector<uint32_t> many_;
-  std::vector<int32_t> starts_;
-  std::vector<uint64_t> mask_;
+  std::vector<int32_t> starts_, ids_;  // of the runs in a piece of the map
+  std::vector<RowMask> mask_;
 };
 
 }  // namespace overlap
