@@ -66,7 +66,8 @@ def test_overlap_labels_and_masks_are_those_of_the_ground(tmp_path: Path, kind: 
     pairs, labels = entry.array("pairs").tolist(), entry.array("labels")
     assert [(i, j) for i in range(PHOTOS) for j in range(i + 1, PHOTOS) if j < i + 7] == [tuple(p) for p in pairs]
     for (i, j), (forth, back), label in zip(pairs, entry.array("halves_pixels"), labels, strict=True):
-        assert abs(forth - shares(i, j)) < off and abs(back - shares(j, i)) < off
+        if surface != "sparse points" or (i > 0 and j < PHOTOS - 1):  # the ends are seen by one photo: no points
+            assert abs(forth - shares(i, j)) < off and abs(back - shares(j, i)) < off
         expected = {1: STRONG, 2: STRONG, 3: STRONG, 4: NONE, 5: NONE, 6: WEAK}[j - i]
         assert label == expected, (i, j)
     masks = entry.array("masks")
