@@ -41,7 +41,7 @@ def cameras_json(path: Path, posed: tuple[View, ...], shift: float = 0.0, **more
         }
         for view in posed
     }
-    path.write_text(json.dumps({"image_size": [64, 48], "cameras": described, **more}))
+    path.write_text(json.dumps({**{"image_size": [64, 48], "cameras": described}, **more}))
 
 
 TRACKS = Tracks(np.arange(6.0).reshape(2, 3), np.array([0, 2, 4, 5]), np.array([0, 1, 0, 1, 1], np.int32))
@@ -71,6 +71,25 @@ def test_photos_beside_the_model(tmp_path):
     write_model(tmp_path / "sparse", views("a.jpg", "b.jpg"))
     scene = read_scene(tmp_path)
     assert scene.images == tmp_path and scene.unregistered == ()  # depth maps are no photos
+
+
+@pytest.mark.parametrize("kind", ["model", "json"])
+def test_textures_are_no_photos(tmp_path, kind):
+    """Pictures beside a mesh, none of them a camera's: a scene without photos."""
+    photos(tmp_path, "mesh.png")
+    posed = views("a.jpg", "b.jpg")
+    write_model(tmp_path / "sparse", posed) if kind == "model" else cameras_json(tmp_path / "cameras.json", posed)
+    scene = read_scene(tmp_path)
+    assert scene.images is None and scene.unregistered == () and len(scene.views) == 2
+    assert scene.views[0].camera == CAMERA
+
+
+def test_cameras_without_size_or_photos(tmp_path):
+    cameras_json(tmp_path / "cameras.json", views("a.jpg", "b.jpg"), image_size=None)
+    with pytest.raises(MirrorError, match=r"cameras.json, camera a.jpg: expected width and height, or image_size"):
+        read_scene(tmp_path)
+    photos(tmp_path / "images", "a.jpg", "b.jpg")
+    assert read_scene(tmp_path).views[1].camera == CAMERA
 
 
 def test_named(tmp_path):

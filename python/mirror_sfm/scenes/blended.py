@@ -17,7 +17,7 @@ from mirror_sfm.photos import shown
 from mirror_sfm.scenes.cameras import Camera, View
 from mirror_sfm.scenes.depth_files import depth_size, picture_size, read_depth
 from mirror_sfm.scenes.files import Line, broken, listed, read_lines
-from mirror_sfm.scenes.photo_names import on_photos, photo_names, stem
+from mirror_sfm.scenes.photo_names import Photos, on_photos, photo_names, stem
 from mirror_sfm.scenes.plain import rigid
 from mirror_sfm.scenes.scene import DepthMap, Scene
 
@@ -59,8 +59,8 @@ def read_blended(scene: str | os.PathLike[str], images: Path | None = None) -> S
     """
     scene = Path(scene)
     images = images or (scene / "blended_images" if (scene / "blended_images").is_dir() else None)
-    names = None if images is None else [n for n in photo_names(images) if not stem(n).endswith(_TWIN)]
-    photos = {stem(name): name for name in names or ()}
+    names = tuple(n for n in photo_names(images) if not stem(n).endswith(_TWIN)) if images is not None else ()
+    photos = {stem(name): name for name in names}
     maps = scene / "rendered_depth_maps"
     views = []
     for file in listed(scene / "cams"):
@@ -73,7 +73,8 @@ def read_blended(scene: str | os.PathLike[str], images: Path | None = None) -> S
             else:
                 size = (max(1, round(2 * found.k[2])), max(1, round(2 * found.k[3])))
             views.append(View(number, Camera("PINHOLE", found.k, *size), found.cam_from_world))
-    placed, unregistered = on_photos(views, names, shown(str(scene / "cams")))
+    given = None if images is None else Photos(images, names)
+    placed, unregistered, _ = on_photos(views, given, shown(str(scene / "cams")))
     depths = {view.name: maps / f"{stem(view.name)}.pfm" for view in placed}
     empty = [path for path in depths.values() if path.is_file() and not path.stat().st_size]
     if empty:

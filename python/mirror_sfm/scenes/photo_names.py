@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from mirror_sfm.errors import MirrorError
@@ -18,6 +18,38 @@ _log = logging.getLogger("mirror_sfm")
 _FOLDERS = ("images", "undist_images", "blended_images", "photos", "rgb", "color")
 
 
+@dataclass(frozen=True)
+class Photos:
+    """The photos of a scene.
+
+    Attributes:
+        folder: where they are.
+        names: relative to it, sorted.
+        guessed: they lie in the scene's own folder, where pictures may be something else: textures of a mesh.
+    """
+
+    folder: Path
+    names: tuple[str, ...]
+    guessed: bool = False
+
+
+def photos_of(scene: Path, images: Path | None = None) -> Photos | None:
+    """The photos of a scene, None where it has none.
+
+    Args:
+        images: their folder, where it is known.
+
+    Raises:
+        UsageError: the folder cannot be read.
+    """
+    folder = images or photo_folder(scene)
+    if folder is None:
+        return None
+    if images is None and folder == scene:  # folders below it hold other things
+        return Photos(folder, tuple(n for n in listed(folder) if _is_photo(n) and (folder / n).is_file()), True)
+    return Photos(folder, tuple(photo_names(folder)))
+
+
 def photo_folder(scene: Path) -> Path | None:
     """The folder of a scene's photos: one of the usual names, else the scene's own where photos lie in it."""
     for name in _FOLDERS:
@@ -26,17 +58,12 @@ def photo_folder(scene: Path) -> Path | None:
     return scene if any(_is_photo(name) and (scene / name).is_file() for name in listed(scene)) else None
 
 
-def photo_names(folder: Path, below: bool = True) -> list[str]:
-    """Names of the photos in a folder, sorted.
-
-    Args:
-        below: those in its folders, too.
+def photo_names(folder: Path) -> list[str]:
+    """Names of the photos in a folder and those below it, sorted.
 
     Raises:
         UsageError: the folder cannot be read.
     """
-    if not below:
-        return [name for name in listed(folder) if _is_photo(name) and (folder / name).is_file()]
     return [photo.name for photo in find_photos(folder)]
 
 
@@ -50,26 +77,27 @@ def stem(name: str) -> str:
 
 
 def on_photos(
-    views: Iterable[View], names: list[str] | None, source: str, unregistered: Iterable[str] = ()
-) -> tuple[tuple[View, ...], tuple[str, ...]]:
-    """Views under the names of their photos, and the photos without a pose; both by name.
+    views: Iterable[View], photos: Photos | None, source: str, unregistered: Iterable[str] = ()
+) -> tuple[tuple[View, ...], tuple[str, ...], Path | None]:
+    """Views under the names of their photos, and the photos without a pose, both by name; and the folder of the photos.
 
     A camera belongs to the photo of its name, or, where its name has no suffix of a photo, to the one with that stem.
     Cameras without a photo are left out with a warning.
 
     Args:
-        names: of the photos; None where only cameras are at hand: names then stay as they are.
+        photos: None where only cameras are at hand: names then stay as they are. So they do if none of the photos is a
+            camera's and they were guessed.
         source: of the cameras, for messages.
         unregistered: photos of which the source says that they have no pose.
 
     Raises:
         MirrorError: no camera has a photo, or one has several.
     """
-    if names is None:
-        return tuple(sorted(views, key=lambda view: view.name)), tuple(sorted(unregistered))
-    views, there = list(views), set(names)
-    stems: dict[str, list[str]] = {}
-    for name in names:
+    views = sorted(views, key=lambda view: view.name)
+    if photos is None:
+        return tuple(views), tuple(sorted(unregistered)), None
+    there, stems = set(photos.names), dict[str, list[str]]()
+    for name in photos.names:
         stems.setdefault(stem(name), []).append(name)
     found: dict[str, View] = {}
     missing = []
@@ -83,12 +111,14 @@ def on_photos(
             raise MirrorError(f"{source}: two cameras of the photo {shown(fitting[0])}")
         else:
             found[fitting[0]] = replace(view, name=fitting[0])
+    if views and not found and photos.guessed:
+        return tuple(views), tuple(sorted(unregistered)), None
     if views and not found:
-        raise MirrorError(
-            f"{source}: no camera belongs to a photo: cameras {first_of(missing)}; photos {first_of(names) or 'none'}"
-        )
+        seen = first_of(photos.names) or "none"
+        raise MirrorError(f"{source}: no camera belongs to a photo: cameras {first_of(missing)}; photos {seen}")
     if missing:
         _log.warning(
             "%s: %d of %d cameras have no photo, first %s", source, len(missing), len(views), shown(missing[0])
         )
-    return tuple(found[name] for name in sorted(found)), tuple(name for name in sorted(names) if name not in found)
+    left = tuple(name for name in sorted(photos.names) if name not in found)
+    return tuple(found[name] for name in sorted(found)), left, photos.folder

@@ -20,7 +20,7 @@ from mirror_sfm.scenes.depth_files import depth_maps, picture_size, scaled_camer
 from mirror_sfm.scenes.files import first_of, listed
 from mirror_sfm.scenes.gl3d import is_gl3d, read_gl3d
 from mirror_sfm.scenes.meshes import MESH_SUFFIXES, holds_faces, read_mesh
-from mirror_sfm.scenes.photo_names import on_photos, photo_folder, photo_names
+from mirror_sfm.scenes.photo_names import Photos, on_photos, photos_of
 from mirror_sfm.scenes.plain import depth_scale as told_scale
 from mirror_sfm.scenes.plain import read_json, read_plain_cameras
 from mirror_sfm.scenes.poses import (
@@ -78,8 +78,8 @@ def read_scene(
     folder = Path(path)
     if not folder.is_dir():
         raise UsageError(f"{shown(str(folder))}: expected the folder of a scene")
-    photos = _existing(images, "folder of photos") if images is not None else photo_folder(folder)
-    scene = _cameras(folder, photos, images is not None, model, cameras)
+    named = _existing(images, "folder of photos") if images is not None else None
+    scene = _cameras(folder, named, model, cameras)
     surface = _existing(mesh, "mesh", file=True) if mesh is not None else _mesh(folder)
     if surface is not None:
         scene = replace(scene, mesh=read_mesh(surface))
@@ -89,23 +89,21 @@ def read_scene(
     return replace(scene, name=name or folder.resolve().name, source=str(folder))
 
 
-def _cameras(
-    folder: Path, photos: Path | None, photos_named: bool, model: Location | None, cameras: Location | Pinhole | None
-) -> Scene:
+def _cameras(folder: Path, images: Path | None, model: Location | None, cameras: Location | Pinhole | None) -> Scene:
     """Views, by the first reader that fits."""
     if model is not None and cameras is not None:
         raise UsageError("model and cameras: give one of them")
-    names = None if photos is None else photo_names(photos, below=photos_named or photos != folder)
+    if model is None and cameras is None and (is_gl3d(folder) or is_blended(folder)):
+        return (read_gl3d if is_gl3d(folder) else read_blended)(folder, images)
+    photos = photos_of(folder, images)
     if model is not None:
-        return _colmap(find_model(_existing(model, "folder of a COLMAP model")), photos, names)
+        return _colmap(find_model(_existing(model, "folder of a COLMAP model")), photos)
     if cameras is not None and not isinstance(cameras, Pinhole) and Path(cameras).suffix.lower() == ".json":
-        return _plain(_existing(cameras, "file of cameras", file=True), photos, names)
-    if cameras is not None or not (is_gl3d(folder) or is_blended(folder)):
-        return _found(folder, photos, names, cameras)
-    return (read_gl3d if is_gl3d(folder) else read_blended)(folder, photos if photos_named else None)
+        return _plain(_existing(cameras, "file of cameras", file=True), photos)
+    return _found(folder, photos, cameras)
 
 
-def _found(folder: Path, photos: Path | None, names: list[str] | None, cameras: Location | Pinhole | None) -> Scene:
+def _found(folder: Path, photos: Photos | None, cameras: Location | Pinhole | None) -> Scene:
     poses = pose_folder(folder)
     if cameras is not None and poses is None:
         raise UsageError(
@@ -115,11 +113,11 @@ def _found(folder: Path, photos: Path | None, names: list[str] | None, cameras: 
     ways: dict[str, Callable[[], Scene]] = {}
     if cameras is None:
         for place in models(folder):
-            ways[shown(str(place))] = partial(_colmap, place, photos, names)
+            ways[shown(str(place))] = partial(_colmap, place, photos)
         for file in _camera_files(folder):
-            ways[shown(str(folder / file))] = partial(_plain, folder / file, photos, names)
+            ways[shown(str(folder / file))] = partial(_plain, folder / file, photos)
     if poses is not None:
-        ways[shown(str(poses))] = partial(_posed, folder, poses, photos, names, cameras)
+        ways[shown(str(poses))] = partial(_posed, folder, poses, photos, cameras)
     if not ways:
         raise UsageError(
             f"no cameras in {shown(str(folder))}: looked for a COLMAP model (in sparse, sparse/0, sfm, the folder), "
@@ -180,59 +178,53 @@ def find_model(folder: Path) -> Path:
     return found[0]
 
 
-def _colmap(model: Path, photos: Path | None, names: list[str] | None) -> Scene:
+def _colmap(model: Path, photos: Photos | None) -> Scene:
     from mirror_sfm.colmap.models import read_model, tracks_kept
 
     views, unregistered, tracks = read_model(model)
-    placed, others = on_photos(views, names, shown(str(model)), unregistered)
+    placed, others, images = on_photos(views, photos, shown(str(model)), unregistered)
     if len(placed) < len(views):
         there = {view.name for view in placed}
         tracks = tracks_kept(tracks, [k for k, view in enumerate(views) if view.name in there])
-    return Scene(name="", views=placed, unregistered=others, images=photos, tracks=tracks)
+    return Scene(name="", views=placed, unregistered=others, images=images, tracks=tracks)
 
 
-def _plain(file: Path, photos: Path | None, names: list[str] | None) -> Scene:
-    described = read_plain_cameras(file).cameras
-    by_name = {camera.name: camera for camera in described}
-    if photos is None:
-        unknown = [camera.name for camera in described if camera.size is None]
-        if unknown:
-            raise MirrorError(
-                f"{shown(str(file))}, camera {shown(unknown[0])}: expected width and height, or image_size: there "
-                "are no photos to take them from"
-            )
-    bare = [View(c.name, c.sized(1, 1), c.cam_from_world) for c in described]
-    placed, others = on_photos(bare, names, shown(str(file)))
-    if photos is None:
-        return Scene(name="", views=placed, unregistered=others)
-    cameras = {id(view.cam_from_world): by_name[view.name] for view in bare}
+def _plain(file: Path, photos: Photos | None) -> Scene:
+    told = [View(c.name, c.sized(0, 0), c.cam_from_world) for c in read_plain_cameras(file).cameras]
+    placed, others, images = on_photos(told, photos, shown(str(file)))
     views = []
     for view in placed:
-        width, height = picture_size(photos / view.name)
-        camera = cameras[id(view.cam_from_world)].sized(width, height)
-        views.append(replace(view, camera=scaled_camera(camera, width, height)))
-    return Scene(name="", views=tuple(views), unregistered=others, images=photos)
+        camera = view.camera
+        if images is not None:
+            width, height = picture_size(images / view.name)
+            camera = camera if camera.width else replace(camera, width=width, height=height)
+            camera = scaled_camera(camera, width, height)
+        elif not camera.width:
+            raise MirrorError(
+                f"{shown(str(file))}, camera {shown(view.name)}: expected width and height, or image_size: there "
+                "are no photos to take them from"
+            )
+        views.append(replace(view, camera=camera))
+    return Scene(name="", views=tuple(views), unregistered=others, images=images)
 
 
-def _posed(
-    folder: Path, poses: Path, photos: Path | None, names: list[str] | None, cameras: Location | Pinhole | None
-) -> Scene:
-    if photos is None or names is None:
-        raise UsageError(f"{shown(str(folder))} has poses but no photos, of whose size the intrinsics are; give images")
+def _posed(folder: Path, poses: Path, photos: Photos | None, cameras: Location | Pinhole | None) -> Scene:
     found = read_poses(poses)
     blank = Camera("PINHOLE", (1, 1, 0, 0), 1, 1)
     bare = [View(stem, blank, pose) for stem, pose in found.items() if pose is not None]
-    placed, others = on_photos(bare, names, shown(str(poses)))
+    placed, others, images = on_photos(bare, photos, shown(str(poses)))
+    if images is None:
+        raise UsageError(f"{shown(str(folder))} has poses but no photos, of whose size the intrinsics are; give images")
     views = []
     for view in placed:
-        width, height = picture_size(photos / view.name)
+        width, height = picture_size(images / view.name)
         if isinstance(cameras, Pinhole):
             pinhole = cameras
         else:
             pinhole = read_intrinsics(Path(cameras) if cameras is not None else intrinsics_file(folder), width, height)
         camera = Camera("PINHOLE", tuple(pinhole.intrinsics.tolist()), pinhole.width, pinhole.height)
         views.append(replace(view, camera=scaled_camera(camera, width, height)))
-    return Scene(name="", views=tuple(views), unregistered=others, images=photos)
+    return Scene(name="", views=tuple(views), unregistered=others, images=images)
 
 
 def _mesh(folder: Path) -> Path | None:
