@@ -12,9 +12,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from mirror_sfm.demo_scene import make_demo_scene
 from mirror_sfm.pairs import PairOptions, find_pairs
 from mirror_sfm.report import write_report
+from mirror_sfm.synthetic import make_scene
 
 HERE = Path(__file__).resolve().parent
 sys.path.append(str(HERE.parent / "tests"))
@@ -28,7 +28,7 @@ WIDTH = 1180  # of the page, pixels
 def main() -> None:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         scene, out = Path(folder, "village"), Path(folder, "out")
-        make_demo_scene(scene, PHOTOS)
+        make_scene("village", scene, PHOTOS)
         out.mkdir()
         options = PairOptions(per_image=PER_IMAGE)
         write_report(out / "report.html", find_pairs(scene / "images", options), options)

@@ -12,31 +12,33 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from mirror_sfm import PairOptions, find_pairs
-from mirror_sfm.demo_landscape import make_landscape
-from mirror_sfm.demo_scene import look, make_demo_scene, render
+from mirror_sfm.scenes.cameras import Camera
+from mirror_sfm.synthetic import RenderOptions, develop, make_lit, make_scene, render
+from mirror_sfm.synthetic.paths import centres, look
 
 PER_IMAGE = 5
 SCALE = 4  # lines are drawn this much larger and scaled down: smooth edges
 SIZE = (1152, 864)
 SHOWN = (5, 9, 20)
+HEIGHT, FOCAL = 225.0, 1008.0  # of the map's camera: metres, pixels
 
 
 def main(path: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        images = make_demo_scene(folder)
+        images = make_scene("village", folder)
         graph = find_pairs(images, PairOptions(per_image=PER_IMAGE))
         cameras = json.loads((Path(folder) / "cameras.json").read_text())["cameras"]
         column = [Image.open(images / graph.names[i]).resize((384, 288), Image.Resampling.LANCZOS) for i in SHOWN]
 
     # Seen from 225 m above, north up. A drone at its own height would be drawn aside: draw it where it is on the map.
-    above = look("map", np.array([0.0, 0, 225]), np.array([0, 0, -1.0]), np.array([0, 1.0, 0]))
-    ground, _ = render(above, make_landscape(seed=0))
-    picture = Image.fromarray(ground).resize((SIZE[0] * SCALE, SIZE[1] * SCALE), Image.Resampling.BICUBIC)
+    above = look((0, 0, HEIGHT), (0, 0, -1), up=(0, 1, 0))
+    camera = Camera("PINHOLE", (FOCAL, FOCAL, SIZE[0] / 2, SIZE[1] / 2), *SIZE)
+    light = render(make_lit("village"), above, camera)
+    picture = Image.fromarray(develop(light, 0.0, RenderOptions(noise=0), np.random.default_rng(0)))
+    picture = picture.resize((SIZE[0] * SCALE, SIZE[1] * SCALE), Image.Resampling.BICUBIC)
     picture = Image.blend(picture, Image.new("RGB", picture.size, (20, 24, 30)), 0.25)
-    poses = np.array([camera["cam_from_world"] for camera in cameras])
-    centres = -np.einsum("nji,nj->ni", poses[:, :, :3], poses[:, :, 3])
-    x, y, _ = above.project(np.stack([centres[:, 0], centres[:, 1], np.zeros(len(centres))]))
-    places = np.stack([x, y], axis=1) * (SIZE[0] / 640 * SCALE)
+    drones = centres(np.array([camera["cam_from_world"] for camera in cameras]))
+    places = (np.array(SIZE) / 2 + drones[:, :2] * (FOCAL / HEIGHT, -FOCAL / HEIGHT)) * SCALE
 
     draw = ImageDraw.Draw(picture, "RGBA")
     strength = graph.scores[graph.chosen] / graph.scores.max()

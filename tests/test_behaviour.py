@@ -209,7 +209,7 @@ def test_a_demo_on_a_full_disk_names_its_folder(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("mirror_sfm.demo_scene.make_demo_scene", full)
+    monkeypatch.setattr("mirror_sfm.synthetic.make_scene", full)
     code, _, err = command("demo", tmp_path / "scene")
     assert (
         code == 1 and err == f"mirror-sfm: cannot write the scene into {tmp_path / 'scene'}: No space left on device\n"

@@ -10,12 +10,11 @@ from PIL import Image
 
 from mirror_sfm import reconstruction
 from mirror_sfm.cli import main
-from mirror_sfm.demo_landscape import make_landscape
-from mirror_sfm.demo_scene import flight, render
 from mirror_sfm.errors import MirrorError, UsageError
 from mirror_sfm.pairs import PairOptions
 from mirror_sfm.reconstruction import ReconstructOptions, reconstruct
 from mirror_sfm.stages import Stages
+from mirror_sfm.synthetic import KINDS, RenderOptions, develop, make_lit, make_path, render
 
 pytest.importorskip("pycolmap")
 PHOTOS = 5
@@ -27,10 +26,12 @@ def photos(tmp_path_factory):
     """Rendered photos in a folder with a space, one that is blank and one that is no photo."""
     folder = tmp_path_factory.mktemp("photos")
     (folder / "my photos" / "more").mkdir(parents=True)
-    landscape = make_landscape(0)
-    for place, camera in enumerate(flight(24, np.random.default_rng([0, 1]))[6 : 6 + PHOTOS]):
+    options, surface = RenderOptions(), make_lit("object")
+    for place, pose in enumerate(make_path("object", 48)[:PHOTOS]):
         name = f"more/photo {place}.jpg" if place == 0 else f"photo {place}.jpg"
-        Image.fromarray(render(camera, landscape)[0]).save(folder / "my photos" / name, quality=92)
+        light = render(surface, pose, options.camera(KINDS["object"].focal))
+        photo = develop(light, 0.0, options, np.random.default_rng(place))
+        Image.fromarray(photo).save(folder / "my photos" / name, quality=92)
     Image.new("RGB", (320, 240), (90, 90, 90)).save(folder / "my photos" / BLANK)
     (folder / "my photos" / "broken.jpg").write_bytes(b"no photo")
     return folder / "my photos"

@@ -3,6 +3,7 @@
 import csv
 import itertools
 import json
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from mirror_sfm.errors import UsageError
 from mirror_sfm.scenes.cameras import Camera, View
 from mirror_sfm.scenes.meshes import read_mesh
 from mirror_sfm.scenes.reading import read_scene
-from mirror_sfm.synthetic import KINDS, RenderOptions, assemble, make_path, make_scene
+from mirror_sfm.synthetic import KINDS, RenderOptions, assemble, export, make_path, make_scene
 from mirror_sfm.synthetic.export import write_overlap
 from mirror_sfm.synthetic.paths import centres, look
 from mirror_sfm.synthetic.shapes import box, rectangle
@@ -23,6 +24,15 @@ PHOTOS = 4
 SMALL = RenderOptions(width=160, height=120, samples=1, threads=2)
 GREY = np.full((16, 16, 3), 128, np.uint8)
 CAMERA = Camera("PINHOLE", (200.0, 200.0, 80.0, 60.0), 160, 120)
+
+
+@pytest.fixture
+def built_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The photos are taken anew, of a surface that stays."""
+    monkeypatch.setattr(export, "make_lit", make_lit_once)
+
+
+make_lit_once = cache(export.make_lit)
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +104,7 @@ def test_same_seed_same_bytes(scene: Path, tmp_path: Path) -> None:
             assert other.read_bytes() != path.read_bytes(), path.name
 
 
-def test_how_photos_are_taken_changes_no_label(scene: Path, tmp_path: Path) -> None:
+def test_how_photos_are_taken_changes_no_label(scene: Path, built_once: None, tmp_path: Path) -> None:
     changed = {"exposure": 1.0, "vignetting": 0.6, "noise": 8.0, "samples": 2, "suffix": ".png"}
     make_scene("object", tmp_path / "scene", PHOTOS, options=RenderOptions(**{**vars(SMALL), **changed}))
     assert (tmp_path / "scene/mesh.ply").read_bytes() == (scene / "mesh.ply").read_bytes()
@@ -118,7 +128,7 @@ def test_overlap_of_a_plane_is_that_of_footprints(tmp_path: Path) -> None:
 
 def test_overlap_of_a_box_is_that_of_its_sides(tmp_path: Path) -> None:
     """One photo shows the top, one top and front, one the back: shares follow from the outlines of the sides."""
-    mesh = assemble(box((0, 0, 0), (1, 1, 1), lambda *_: GREY, 0.02, sides=range(6))).mesh
+    mesh = assemble(box((0, 0, 0), (1, 1, 1), lambda *_: GREY, 0.1, sides=range(6))).mesh
     above, front, behind = (
         look((0, 0, 4), (0, 0, -1), (0, 1, 0)),
         look((0, -3, 3), (0, 3, -2.5)),
@@ -215,12 +225,12 @@ def test_every_kind(kind: str, tmp_path: Path) -> None:
     assert len(read_mesh(tmp_path / "mesh.ply").faces) > 20_000
 
 
-def test_one_photo(tmp_path: Path) -> None:
+def test_one_photo(built_once: None, tmp_path: Path) -> None:
     assert len(list(make_scene("object", tmp_path, photos=1, options=SMALL).iterdir())) == 1
     assert read_overlap(tmp_path) == []
 
 
-def test_errors(scene: Path, tmp_path: Path) -> None:
+def test_errors(scene: Path, built_once: None, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="photos: expected at least 1, got 0"):
         make_scene("object", tmp_path, photos=0)
     with pytest.raises(UsageError, match="kind: expected one of village, terrain, interior, object, got 'castle'"):

@@ -106,7 +106,7 @@ def sky(mesh: Mesh, count: int = 24) -> list[Lamp]:
     return [sun(mesh, place) for place in np.stack([flat * np.cos(turns), flat * np.sin(turns), heights], axis=1)]
 
 
-def illuminate(surface: Surface, lights: Lights, *, shadows: int = 2048, soft: int = 640, threads: int = 1) -> Lit:
+def illuminate(surface: Surface, lights: Lights, *, shadows: int = 3072, soft: int = 640, threads: int = 1) -> Lit:
     """Computes what of the light does not depend on the camera.
 
     Args:
@@ -120,7 +120,10 @@ def illuminate(surface: Surface, lights: Lights, *, shadows: int = 2048, soft: i
 
     def one(lamp: Lamp) -> tuple[np.ndarray, np.ndarray]:
         depth, to_pixels = _depth(mesh, lamp, soft, 1)
-        cosine, reached = _facing(mesh, normals, lamp), _reached(mesh, normals, depth, to_pixels, lights.bias)
+        cosine = _facing(mesh, normals, lamp)
+        # Between two pixels of the lamp's picture a slanted surface falls away by so much per pixel's width.
+        fall = np.sqrt(1 - np.minimum(cosine, 1) ** 2) / np.maximum(cosine, 0.02)
+        reached = _reached(mesh, normals, depth, to_pixels, lights.bias, fall * np.float32(2 * lamp.spread / soft))
         return cosine * reached, np.maximum(_direction(lamp, mesh.vertices.mean(axis=0))[2], 0)
 
     total, open_ground = np.zeros(len(normals), np.float32), 0.0
@@ -158,8 +161,13 @@ def _depth(mesh: Mesh, lamp: Lamp, size: int, threads: int) -> tuple[np.ndarray,
     return seen.depth[0], to_pixels
 
 
-def _reached(mesh: Mesh, normals: np.ndarray, depth: np.ndarray, to_pixels: np.ndarray, bias: float) -> np.ndarray:
-    """[V] float32, 1 where a lamp sees the vertex (moved off the surface a little) or it is outside its window."""
+def _reached(
+    mesh: Mesh, normals: np.ndarray, depth: np.ndarray, to_pixels: np.ndarray, bias: float, slack: np.ndarray
+) -> np.ndarray:
+    """[V] float32, 1 where a lamp sees the vertex (moved off the surface a little) or it is outside its window.
+
+    `slack` [V] is by how much it may lie deeper than what the lamp sees, as a share of its depth, beyond the bias.
+    """
     x, y, z = (mesh.vertices + bias * normals).T
     u, v, w = (a * x + b * y + c * z + d for a, b, c, d in to_pixels)
     size = len(depth)
@@ -167,5 +175,6 @@ def _reached(mesh: Mesh, normals: np.ndarray, depth: np.ndarray, to_pixels: np.n
     column, row = (np.where(front, values / np.where(front, w, 1), -1) for values in (u, v))
     inside = (column >= 0) & (column < size) & (row >= 0) & (row < size)
     seen = np.ones(len(x), np.float32)
-    seen[inside] = w[inside] <= depth[row[inside].astype(np.int32), column[inside].astype(np.int32)] + bias
+    nearest = depth[row[inside].astype(np.int32), column[inside].astype(np.int32)]
+    seen[inside] = w[inside] * (1 - slack[inside]) <= nearest + bias
     return seen

@@ -102,7 +102,7 @@ def tiles(rng: Rng, height: float, width: float, texels: float, colour: ArrayLik
     broad, fine = fractal(rng, h, w, 2.2 * texels, 5, 0.7), fractal(rng, h, w, 0.3 * texels, 3)
     result = floats(colour) * (tone + 0.12 * broad + 0.1 * fine)[..., None]
     lay(result, (92, 98, 62), 0.7 * ramp(0.5, 1.0, broad + 0.3 * fine))
-    lay(result, (206, 186, 160), 0.8 * (chance(rng, number + 3, course) > 0.97))
+    lay(result, (196, 172, 146), 0.7 * (chance(rng, number + 3, course) > 0.984))
     return result
 
 

@@ -15,7 +15,7 @@ from mirror_sfm.threads import parallel
 EXTENT = 260.0  # side of the terrain
 TEXELS = 2304  # of its picture, along a side
 CELLS = 260  # of its mesh, along a side
-CROPS = palette("7e8e4c a69c5c 647e44 bca86c 927656 708a52 ccbc82 587244 9e8662 8a965e")
+CROPS = palette("7e8e4c a69c5c 647e44 b4a46c 8a7256 6a8a50 bcb080 587244 7a9058 84904e")
 
 Rng = np.random.Generator
 
