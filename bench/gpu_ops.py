@@ -18,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import gpu_meshes
 import pooling_peers
 import torch
 import workloads
@@ -61,6 +62,27 @@ def torch_best_two(photos: Tensor, block: int) -> list[Tensor]:
             products = torch._int_mm(a, b.T).view(-1, features, b.shape[0] // features, features)
             found += [products.topk(2, 3).indices[..., 0].sum(), products.topk(2, 1).indices[:, 0].sum()]
     return found
+
+
+def torch_shared(bitsets: Tensor, faces: int, chunk: int = 1 << 16) -> Tensor:
+    """Shared triangles by half-precision products of dense chunks; exact below 2^24."""
+    bits = torch.arange(64, device="cuda")
+    shared = torch.zeros(len(bitsets), len(bitsets), device="cuda")
+    for first in range(0, faces, chunk):
+        words = bitsets[:, first // 64 : (first + chunk) // 64]
+        dense = (words[..., None] >> bits & 1).flatten(1).half()
+        shared += torch.mm(dense, dense.T, out_dtype=torch.float32)
+    return shared.int()
+
+
+def torch_masks(ids: Tensor, bitsets: Tensor, pairs: Tensor, size: int) -> Tensor:
+    """Directed masks: gathered words, then the average of each cell."""
+    found = []
+    for row, other in pairs.tolist():
+        id = ids[row].long()
+        seen = (bitsets[other][id.clamp(min=0) // 64] >> (id % 64) & 1 != 0) & (id >= 0)
+        found.append(torch.nn.functional.adaptive_avg_pool2d(seen.float()[None], size)[0])
+    return torch.stack(found)
 
 
 # ---- measuring -------------------------------------------------------------------------------------------------------
@@ -204,6 +226,72 @@ def max_pooling(images: int, channels_last: bool, rounds: int) -> dict[str, Any]
     }
 
 
+def rasterize(cells: int, views: int, near_ground: bool, rounds: int) -> dict[str, Any]:
+    """A terrain from so high that all of it fills the picture, a pixel a triangle; or the photos of a survey."""
+    vertices, faces = gpu_meshes.terrain(cells)
+    flight = (100, 170, 700, 0.35) if near_ground else (800, 870, 40, 0.0)
+    poses, lenses = gpu_meshes.cameras(views, *flight)
+    side = gpu_meshes.PIXELS
+    view = (vertices, faces, poses, lenses, side, side)
+    few = mirror_ext.rasterize(*(x[:1] if x is poses or x is lenses else x for x in view))
+    expected = mirror_ext.rasterize(vertices.cpu(), faces.cpu(), poses[:1].cpu(), lenses[:1].cpu(), side, side)
+    assert torch.equal(few.triangle_ids.cpu(), expected.triangle_ids), "the GPU's ids are not the CPU's"
+    assert torch.equal(few.depth.cpu(), expected.depth), "the GPU's depths are not the CPU's"
+    contenders: dict[str, Run] = {
+        "mirror rasterize": lambda: mirror_ext.rasterize(*view),
+        "mirror rasterize + barycentrics": lambda: mirror_ext.rasterize(*view, barycentrics=True),
+        "mirror rasterize_visible": lambda: mirror_ext.rasterize_visible(*view),
+    }
+    try:
+        import nvdiffrast.torch as dr
+    except ImportError:
+        print("rasterize: nvdiffrast is not installed: measured without it")
+    else:
+        context, clip = dr.RasterizeCudaContext(), gpu_meshes.clip_space(vertices, poses, lenses, 1e-3, 2000)
+        theirs = dr.rasterize(context, clip, faces, (side, side), grad_db=False)[0][0, ..., 3].int() - 1
+        share = float((theirs == few.triangle_ids[0]).float().mean())
+        assert share > 0.99, f"contenders agree on {share} of the pixels only"
+        contenders["nvdiffrast"] = lambda: dr.rasterize(context, clip, faces, (side, side), grad_db=False)
+    times = contest(contenders, rounds)
+    for time in times.values():
+        time["per_view"] = time["median"] / views
+    return {
+        "op": "rasterize",
+        "case": f"{len(faces)} triangles, {views} {'survey' if near_ground else 'full'} views of {side} x {side}",
+        "seconds": times,
+    }
+
+
+def shared_triangles(cells: int, views: int, rounds: int) -> dict[str, Any]:
+    """What the photos of a survey share."""
+    vertices, faces = gpu_meshes.terrain(cells)
+    poses, lenses = gpu_meshes.cameras(views, 100, 170, 700, 0.35)
+    side = gpu_meshes.PIXELS
+    sets = mirror_ext.rasterize_visible(vertices, faces, poses, lenses, side, side).bitsets
+    areas = torch.rand(len(faces), device="cuda")
+    assert torch.equal(mirror_ext.shared_triangles(sets), torch_shared(sets, len(faces)))
+    kept = min(views, 16)
+    ids = mirror_ext.rasterize(vertices, faces, poses[:kept], lenses[:kept], side, side).triangle_ids
+    pairs = torch.stack([torch.arange(64) % kept, torch.arange(64) % views], -1).cuda()
+    masks = mirror_ext.overlap_masks(ids, sets, pairs, 56, directed=True)
+    assert float((masks.mean((1, 2)) - torch_masks(ids, sets, pairs, 50).mean((1, 2))).abs().max()) < 1e-5
+    return {
+        "op": "shared_triangles",
+        "case": f"{views} views, {len(faces)} triangles; masks of 64 pairs, {side} x {side} to 56 x 56",
+        "bytes": sets.numel() * 8,
+        "seconds": contest(
+            {
+                "mirror shared_triangles": lambda: mirror_ext.shared_triangles(sets),
+                "mirror shared_triangles, weights": lambda: mirror_ext.shared_triangles(sets, areas),
+                "torch products of dense chunks": lambda: torch_shared(sets, len(faces)),
+                "mirror overlap_masks": lambda: mirror_ext.overlap_masks(ids, sets, pairs, 56, directed=True),
+                "torch gather + average": lambda: torch_masks(ids, sets, pairs, 56),
+            },
+            rounds,
+        ),
+    }
+
+
 # ---- report ----------------------------------------------------------------------------------------------------------
 
 
@@ -242,6 +330,9 @@ def main() -> None:
         match_kernel(10_000 // share, 512, 2_000_000 // share**2, 200 // share, options.rounds),
         max_pooling(256 // share, False, options.rounds),
         max_pooling(256 // share, True, options.rounds),
+        rasterize(708 // share, 16, False, options.rounds),
+        rasterize(708 // share, 16, True, options.rounds),
+        shared_triangles(708 // share, 1000 // share, options.rounds),
     ]
     report = {**head(), "contests": contests}
     RESULTS.mkdir(parents=True, exist_ok=True)
