@@ -14,6 +14,7 @@ _STEPS = 2.0**20  # of the grid, per unit of a normalised coordinate
 _NORMAL_STEPS = 4096.0
 _FAR = 50.0  # times the median distance from the middle: what lies beyond is no part of the scene
 _TOWARDS = 0.05  # share of the spread that a normal may cost for looking towards its cameras
+_AT_ONCE = 1 << 17  # points whose normals are found together
 _LEAST_WEIGHT = 0.01  # of a neighbour seen from the other side: what has no other has a normal all the same
 
 
@@ -89,14 +90,24 @@ def normals(cloud: Cloud, count: int) -> Array:
     which is the normal of principal components where neighbours lie in a plane, and the view direction where they do
     not say (along a line, in a heap). The weights keep the two sides of a thin wall apart.
     """
-    points, towards = cloud.points, cloud.towards
-    _, rows = neighbours(points, count)
-    offsets = points[rows] - points[:, None]
-    weights = np.maximum(_LEAST_WEIGHT, (towards[rows] * towards[:, None]).sum(axis=2))
+    _, rows = neighbours(cloud.points, count)
+    found = np.empty_like(cloud.points)
+    for first in range(0, len(rows), _AT_ONCE):
+        part = slice(first, first + _AT_ONCE)
+        found[part] = _normals(
+            cloud.points[part], cloud.points[rows[part]], cloud.towards[part], cloud.towards[rows[part]]
+        )
+    # Rounded, because the last digits of an eigenvector depend on the processor.
+    return np.asarray(np.rint(found * _NORMAL_STEPS) / _NORMAL_STEPS)
+
+
+def _normals(points: Array, around: Array, towards: Array, towards_around: Array) -> Array:
+    """Of points [m, 3] with neighbours [m, k, 3]."""
+    offsets = around - points[:, None]
+    weights = np.maximum(_LEAST_WEIGHT, (towards_around * towards[:, None]).sum(axis=2))
     spread = np.einsum("mk,mki,mkj->mij", weights, offsets, offsets)
     pull = _TOWARDS * np.trace(spread, axis1=1, axis2=2)
     _, vectors = np.linalg.eigh(spread - pull[:, None, None] * towards[:, :, None] * towards[:, None])
     found = vectors[:, :, 0]
     away = (found * towards).sum(axis=1) < 0
-    # Rounded, because the last digits of an eigenvector depend on the processor.
-    return np.asarray(np.rint(np.where(away[:, None], -found, found) * _NORMAL_STEPS) / _NORMAL_STEPS)
+    return np.where(away[:, None], -found, found)
