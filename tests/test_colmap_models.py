@@ -179,7 +179,7 @@ def test_points_that_a_photo_has_twice_count_once(tmp_path):
 
 def test_tracks_of_some_views():
     tracks = made_tracks()
-    kept = tracks_kept(tracks, [0, 2])
+    kept = tracks_kept(tracks, [2, 0])
     both = np.intersect1d(tracks.of(0), tracks.of(2))
     assert np.array_equal(kept.points, tracks.points[both])
     assert kept.of(0).tolist() == kept.of(1).tolist() == list(range(len(both)))
@@ -285,3 +285,11 @@ def test_unknown_cameras_are_not_written(tmp_path):
     view = View("a.jpg", Camera("OMNI", (1.0,), 4, 4), np.eye(3, 4))
     with pytest.raises(MirrorError, match="unknown camera model OMNI"):
         write_model(tmp_path, (view,))
+
+
+def test_tracks_in_another_order():
+    tracks = made_tracks()
+    turned = tracks_kept(tracks, [2, 0, 1, 3])
+    assert np.array_equal(turned.points, tracks.points)
+    for new, old in enumerate((2, 0, 1, 3)):
+        assert np.array_equal(turned.of(new), tracks.of(old))

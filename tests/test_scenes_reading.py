@@ -123,6 +123,19 @@ def test_cameras_without_suffix(tmp_path):
         read_scene(tmp_path)
 
 
+def test_tracks_follow_their_photos(tmp_path):
+    """ "a" comes before "a-b", but "a-b.jpg" before "a.jpg"."""
+    photos(tmp_path / "images", "a.jpg", "a-b.jpg", "c.jpg")
+    write_model(tmp_path / "sparse", views("a", "a-b", "c"), TRACKS)
+    scene = read_scene(tmp_path)
+    assert [view.name for view in scene.views] == ["a-b.jpg", "a.jpg", "c.jpg"]
+    assert [view.centre[0] for view in scene.views] == [-1, 0, -2]
+    assert [scene.tracks.of(k).tolist() for k in range(3)] == [[0, 1], [0, 1], [1]]
+    trimmed = Tracks(TRACKS.points, np.array([0, 2, 3, 5]), np.array([0, 1, 1, 0, 1], np.int32))
+    write_model(tmp_path / "sparse", views("a", "a-b", "c"), trimmed)
+    assert [read_scene(tmp_path).tracks.of(k).tolist() for k in range(3)] == [[1], [0, 1], [0, 1]]
+
+
 def test_photos_that_are_missing(tmp_path, caplog):
     photos(tmp_path / "images", "a.jpg", "c.jpg")
     write_model(tmp_path / "sparse", views("a.jpg", "b.jpg", "c.jpg"), TRACKS)
@@ -244,6 +257,26 @@ def test_dense_folder_of_colmap(tmp_path):
     scene = read_scene(tmp_path)
     assert scene.mesh.path.name == "meshed-poisson.ply" and list(scene.depths) == ["a.jpg", "x/b.jpg"]
     assert scene.depths["x/b.jpg"].read().shape == (6, 8) and scene.depths["x/b.jpg"].camera is None
+
+
+def test_scale_of_depth_is_told(tmp_path):
+    photos(tmp_path / "images", "a.jpg", "b.jpg")
+    cameras_json(tmp_path / "cameras.json", views("a", "b"))
+    (tmp_path / "depth").mkdir()
+    Image.fromarray(np.full((48, 64), 500, np.uint16)).save(tmp_path / "depth" / "a.png")
+    with pytest.raises(MirrorError, match=r"a.png holds whole numbers .* give depth_scale"):
+        read_scene(tmp_path).depths["a.jpg"].read()
+    assert read_scene(tmp_path, depth_scale=10).depths["a.jpg"].read()[0, 0] == 50
+    (tmp_path / "manifest.json").write_text("[]")  # of somebody else
+    with pytest.raises(MirrorError, match="give depth_scale"):
+        read_scene(tmp_path).depths["a.jpg"].read()
+    (tmp_path / "manifest.json").write_text('{"depth_scale": 1000}')
+    assert read_scene(tmp_path).depths["a.jpg"].read()[0, 0] == 0.5
+    cameras_json(tmp_path / "cameras.json", views("a", "b"), depth_scale=100)
+    with pytest.raises(MirrorError, match="depth_scale is 100 and 1000; expected one"):
+        read_scene(tmp_path)
+    with pytest.raises(UsageError, match="depth_scale: expected a number above 0"):
+        read_scene(tmp_path, depth_scale=-1)
 
 
 def test_nothing(tmp_path):

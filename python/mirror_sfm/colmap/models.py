@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -90,8 +91,8 @@ def tracks_of(xyz: np.ndarray, view: np.ndarray, point: np.ndarray, views: int) 
     return Tracks(np.ascontiguousarray(xyz[kept]), offsets.astype(np.int64), row[point[sights]].astype(np.int32))
 
 
-def tracks_kept(tracks: Tracks, views: list[int]) -> Tracks:
-    """Tracks of some of the views, which are counted anew in the order given (rising)."""
+def tracks_kept(tracks: Tracks, views: Sequence[int]) -> Tracks:
+    """Tracks of some of the views, which are counted anew in the order given."""
     seen = [tracks.of(view) for view in views]
     view = np.repeat(np.arange(len(views)), [len(points) for points in seen])
     point = np.concatenate(seen) if seen else np.empty(0, np.int32)

@@ -74,15 +74,15 @@ def read_blended(scene: str | os.PathLike[str], images: Path | None = None) -> S
                 size = (max(1, round(2 * found.k[2])), max(1, round(2 * found.k[3])))
             views.append(View(number, Camera("PINHOLE", found.k, *size), found.cam_from_world))
     given = None if images is None else Photos(images, names)
-    placed, unregistered, _ = on_photos(views, given, shown(str(scene / "cams")))
-    depths = {view.name: maps / f"{stem(view.name)}.pfm" for view in placed}
+    placed = on_photos(views, given, shown(str(scene / "cams")))
+    depths = {view.name: maps / f"{stem(view.name)}.pfm" for view in placed.views}
     empty = [path for path in depths.values() if path.is_file() and not path.stat().st_size]
     if empty:
         _log.warning("%s: %d depth maps are empty files, first %s", scene.name, len(empty), empty[0].name)
     return Scene(
         name=scene.resolve().name,
-        views=placed,
-        unregistered=unregistered,
+        views=placed.views,
+        unregistered=placed.unregistered,
         images=images,
         depths={
             name: DepthMap(partial(read_depth, path))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
@@ -31,6 +31,23 @@ class Photos:
     folder: Path
     names: tuple[str, ...]
     guessed: bool = False
+
+
+@dataclass(frozen=True)
+class Placed:
+    """Cameras and the photos they took.
+
+    Attributes:
+        views: under the names of their photos, by name.
+        rows: of the cameras given, for each view.
+        unregistered: photos without a pose, by name.
+        folder: of the photos; None without.
+    """
+
+    views: tuple[View, ...]
+    rows: tuple[int, ...]
+    unregistered: tuple[str, ...]
+    folder: Path | None = None
 
 
 def photos_of(scene: Path, images: Path | None = None) -> Photos | None:
@@ -76,15 +93,14 @@ def stem(name: str) -> str:
     return str(PurePosixPath(name).with_suffix("")) if _is_photo(name) else name
 
 
-def on_photos(
-    views: Iterable[View], photos: Photos | None, source: str, unregistered: Iterable[str] = ()
-) -> tuple[tuple[View, ...], tuple[str, ...], Path | None]:
-    """Views under the names of their photos, and the photos without a pose, both by name; and the folder of the photos.
+def on_photos(views: Sequence[View], photos: Photos | None, source: str, unregistered: Iterable[str] = ()) -> Placed:
+    """Finds the photo of every camera.
 
-    A camera belongs to the photo of its name, or, where its name has no suffix of a photo, to the one with that stem.
-    Cameras without a photo are left out with a warning.
+    It is the one of the camera's name, or, where that has no suffix of a photo, the one with that stem. Cameras without
+    a photo are left out with a warning.
 
     Args:
+        views: under the names that their source has.
         photos: None where only cameras are at hand: names then stay as they are. So they do if none of the photos is a
             camera's and they were guessed.
         source: of the cameras, for messages.
@@ -93,32 +109,37 @@ def on_photos(
     Raises:
         MirrorError: no camera has a photo, or one has several.
     """
-    views = sorted(views, key=lambda view: view.name)
-    if photos is None:
-        return tuple(views), tuple(sorted(unregistered)), None
+    rows = _rows(views, photos, source) if photos is not None else {}
+    if photos is None or (views and not rows and photos.guessed):
+        order = sorted(range(len(views)), key=lambda row: views[row].name)
+        return Placed(tuple(views[row] for row in order), tuple(order), tuple(sorted(unregistered)))
+    if views and not rows:
+        cameras, seen = first_of([view.name for view in views]), first_of(photos.names) or "none"
+        raise MirrorError(f"{source}: no camera belongs to a photo: cameras {cameras}; photos {seen}")
+    if len(rows) < len(views):
+        first = min(set(range(len(views))) - set(rows.values()))
+        missing, name = len(views) - len(rows), shown(views[first].name)
+        _log.warning("%s: %d of %d cameras have no photo, first %s", source, missing, len(views), name)
+    return Placed(
+        tuple(replace(views[rows[name]], name=name) for name in sorted(rows)),
+        tuple(rows[name] for name in sorted(rows)),
+        tuple(name for name in sorted(photos.names) if name not in rows),
+        photos.folder,
+    )
+
+
+def _rows(views: Sequence[View], photos: Photos, source: str) -> dict[str, int]:
+    """Rows of the cameras by name of their photo."""
     there, stems = set(photos.names), dict[str, list[str]]()
     for name in photos.names:
         stems.setdefault(stem(name), []).append(name)
-    found: dict[str, View] = {}
-    missing = []
-    for view in views:
+    rows: dict[str, int] = {}
+    for row, view in enumerate(views):
         fitting = [view.name] if view.name in there else [] if _is_photo(view.name) else stems.get(view.name, [])
         if len(fitting) > 1:
             raise MirrorError(f"{source}: the camera {shown(view.name)} fits several photos: {first_of(fitting)}")
-        if not fitting:
-            missing.append(view.name)
-        elif fitting[0] in found:
-            raise MirrorError(f"{source}: two cameras of the photo {shown(fitting[0])}")
-        else:
-            found[fitting[0]] = replace(view, name=fitting[0])
-    if views and not found and photos.guessed:
-        return tuple(views), tuple(sorted(unregistered)), None
-    if views and not found:
-        seen = first_of(photos.names) or "none"
-        raise MirrorError(f"{source}: no camera belongs to a photo: cameras {first_of(missing)}; photos {seen}")
-    if missing:
-        _log.warning(
-            "%s: %d of %d cameras have no photo, first %s", source, len(missing), len(views), shown(missing[0])
-        )
-    left = tuple(name for name in sorted(photos.names) if name not in found)
-    return tuple(found[name] for name in sorted(found)), left, photos.folder
+        for name in fitting:
+            if name in rows:
+                raise MirrorError(f"{source}: two cameras of the photo {shown(name)}")
+            rows[name] = row
+    return rows

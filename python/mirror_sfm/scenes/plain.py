@@ -75,6 +75,8 @@ def read_plain_cameras(path: str | os.PathLike[str]) -> PlainCameras:
     """
     path = Path(path)
     described = read_json(path)
+    if not isinstance(described, dict):
+        raise broken(path, "byte 0", "expected a JSON object")
     listed = described.get("cameras")
     if isinstance(listed, dict):
         entries = list(listed.items())
@@ -100,34 +102,32 @@ def read_plain_cameras(path: str | os.PathLike[str]) -> PlainCameras:
     )
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """An object of a JSON file.
+def read_json(path: Path) -> Any:
+    """What a JSON file holds.
 
     Raises:
         UsageError: the file cannot be read.
-        MirrorError: it is not JSON, or not an object.
+        MirrorError: it is not JSON.
     """
     content = read_bytes(path)
     try:
-        described = json.loads(content)
+        return json.loads(content)
     except json.JSONDecodeError as error:
         raise broken(path, f"line {error.lineno}, column {error.colno}", f"expected JSON: {error.msg}") from None
     except (ValueError, RecursionError) as error:
         raise broken(path, "byte 0", f"expected JSON: {said(error)}") from None
-    if not isinstance(described, dict):
-        raise broken(path, "byte 0", "expected a JSON object")
-    return described
 
 
-def depth_scale(path: Path, described: Mapping[str, Any]) -> float | None:
-    """`depth_scale` of a file, values of a depth map per unit of the world; None where it is missing.
+def depth_scale(path: Path, described: Any) -> float | None:
+    """`depth_scale` of what a JSON file holds, values of a depth map per unit of the world; None where it is missing.
 
     Raises:
         MirrorError: it is not a number above 0.
     """
-    if described.get("depth_scale") is None:
+    told = described.get("depth_scale") if isinstance(described, dict) else None
+    if told is None:
         return None
-    (scale,) = _numbers(path, "depth_scale", [described["depth_scale"]], 1)
+    (scale,) = _numbers(path, "depth_scale", [told], 1)
     if scale <= 0:
         raise broken(path, "depth_scale", "expected a number above 0: values of a depth map per unit of the world")
     return scale

@@ -20,7 +20,7 @@ from mirror_sfm.scenes.depth_files import depth_maps, picture_size, scaled_camer
 from mirror_sfm.scenes.files import first_of, listed
 from mirror_sfm.scenes.gl3d import is_gl3d, read_gl3d
 from mirror_sfm.scenes.meshes import MESH_SUFFIXES, holds_faces, read_mesh
-from mirror_sfm.scenes.photo_names import Photos, on_photos, photos_of
+from mirror_sfm.scenes.photo_names import Photos, Placed, on_photos, photos_of
 from mirror_sfm.scenes.plain import depth_scale as told_scale
 from mirror_sfm.scenes.plain import read_json, read_plain_cameras
 from mirror_sfm.scenes.poses import (
@@ -31,7 +31,7 @@ from mirror_sfm.scenes.poses import (
     read_intrinsics,
     read_poses,
 )
-from mirror_sfm.scenes.scene import Scene
+from mirror_sfm.scenes.scene import Scene, Tracks
 
 _log = logging.getLogger("mirror_sfm")
 
@@ -154,7 +154,7 @@ def models(folder: Path) -> list[Path]:
         place = folder / name
         if model_kind(place):
             found.append(place)
-        elif name or not found:
+        else:
             found += [place / number for number in listed(place) if number.isdigit() and model_kind(place / number)]
     return found
 
@@ -166,15 +166,11 @@ def find_model(folder: Path) -> Path:
         UsageError: there is none, or there are several.
     """
     found = models(folder)
-    if len(found) != 1:
-        what = (
-            f"several COLMAP models in {shown(str(folder))}: {first_of([str(place) for place in found], 5)}; say which"
-        )
-        raise UsageError(
-            what
-            if found
-            else f"no COLMAP model in {shown(str(folder))}: looked for cameras, images and points3D, .bin or .txt"
-        )
+    if not found:
+        raise UsageError(f"no COLMAP model in {shown(str(folder))}: looked for cameras, images, points3D, .bin or .txt")
+    if len(found) > 1:
+        several = first_of([str(place) for place in found], 5)
+        raise UsageError(f"several COLMAP models in {shown(str(folder))}: {several}; say which (--model)")
     return found[0]
 
 
@@ -182,21 +178,20 @@ def _colmap(model: Path, photos: Photos | None) -> Scene:
     from mirror_sfm.colmap.models import read_model, tracks_kept
 
     views, unregistered, tracks = read_model(model)
-    placed, others, images = on_photos(views, photos, shown(str(model)), unregistered)
-    if len(placed) < len(views):
-        there = {view.name for view in placed}
-        tracks = tracks_kept(tracks, [k for k, view in enumerate(views) if view.name in there])
-    return Scene(name="", views=placed, unregistered=others, images=images, tracks=tracks)
+    placed = on_photos(views, photos, shown(str(model)), unregistered)
+    if placed.rows != tuple(range(len(views))):
+        tracks = tracks_kept(tracks, placed.rows)
+    return _scene(placed, placed.views, tracks)
 
 
 def _plain(file: Path, photos: Photos | None) -> Scene:
     told = [View(c.name, c.sized(0, 0), c.cam_from_world) for c in read_plain_cameras(file).cameras]
-    placed, others, images = on_photos(told, photos, shown(str(file)))
+    placed = on_photos(told, photos, shown(str(file)))
     views = []
-    for view in placed:
+    for view in placed.views:
         camera = view.camera
-        if images is not None:
-            width, height = picture_size(images / view.name)
+        if placed.folder is not None:
+            width, height = picture_size(placed.folder / view.name)
             camera = camera if camera.width else replace(camera, width=width, height=height)
             camera = scaled_camera(camera, width, height)
         elif not camera.width:
@@ -205,26 +200,30 @@ def _plain(file: Path, photos: Photos | None) -> Scene:
                 "are no photos to take them from"
             )
         views.append(replace(view, camera=camera))
-    return Scene(name="", views=tuple(views), unregistered=others, images=images)
+    return _scene(placed, tuple(views))
 
 
 def _posed(folder: Path, poses: Path, photos: Photos | None, cameras: Location | Pinhole | None) -> Scene:
     found = read_poses(poses)
     blank = Camera("PINHOLE", (1, 1, 0, 0), 1, 1)
     bare = [View(stem, blank, pose) for stem, pose in found.items() if pose is not None]
-    placed, others, images = on_photos(bare, photos, shown(str(poses)))
-    if images is None:
+    placed = on_photos(bare, photos, shown(str(poses)))
+    if placed.folder is None:
         raise UsageError(f"{shown(str(folder))} has poses but no photos, of whose size the intrinsics are; give images")
     views = []
-    for view in placed:
-        width, height = picture_size(images / view.name)
+    for view in placed.views:
+        width, height = picture_size(placed.folder / view.name)
         if isinstance(cameras, Pinhole):
             pinhole = cameras
         else:
             pinhole = read_intrinsics(Path(cameras) if cameras is not None else intrinsics_file(folder), width, height)
         camera = Camera("PINHOLE", tuple(pinhole.intrinsics.tolist()), pinhole.width, pinhole.height)
         views.append(replace(view, camera=scaled_camera(camera, width, height)))
-    return Scene(name="", views=tuple(views), unregistered=others, images=images)
+    return _scene(placed, tuple(views))
+
+
+def _scene(placed: Placed, views: tuple[View, ...], tracks: Tracks | None = None) -> Scene:
+    return Scene(name="", views=views, unregistered=placed.unregistered, images=placed.folder, tracks=tracks)
 
 
 def _mesh(folder: Path) -> Path | None:
