@@ -78,14 +78,14 @@ def test_pairs_that_cannot_be_drawn_are_named(scene: Scene) -> None:
 
 def test_a_matrix_shows_both_directions(tmp_path: Path) -> None:
     names = ("a.jpg", "b.jpg", "c.jpg")
-    overlap = Overlap(names, np.array([[0, 1]], np.int32), {"pixels": np.array([[1.0, 0.5]])}, {"pixels": np.ones(3)})
+    overlap = Overlap(names, np.array([[0, 1]], np.int32), {"pixels": np.array([[1.0, 0.6]])}, {"pixels": np.ones(3)})
     picture = np.asarray(draw_matrix(overlap, "pixels"))
     height, width = picture.shape[:2]
     top, left = height - 8 - 900, width - 7 * 8 - 5 * 14 - 900
     cells = picture[top + 150 : top + 900 : 300, left + 150 : left + 900 : 300]
     assert cells[0, 0].tolist() == cells[0, 1].tolist() == [252, 240, 150]
     assert cells[0, 2].tolist() == cells[2, 1].tolist() == [13, 8, 40]
-    assert cells[1, 0].tolist() == [177, 78, 90]
+    assert cells[1, 0].tolist() == [214, 95, 70]
     save_picture(tmp_path / "m.png", draw_matrix(overlap, "pixels"))
     assert np.array_equal(np.asarray(Image.open(tmp_path / "m.png")), picture)
     many = Overlap(tuple(f"{k:04}" for k in range(1200)), overlap.pairs, overlap.halves, {"pixels": np.ones(1200)})
@@ -176,10 +176,10 @@ def test_overlap_needs_no_torch(folder: Path, tmp_path: Path) -> None:
     import subprocess
     import sys
 
+    arguments = ["mirror-sfm", "overlap", str(folder), "--mesh", str(tmp_path / "surface.ply"), "--no-list"]
     code = (
-        "import sys; from mirror_sfm.cli import main; "
-        f"sys.argv = ['mirror-sfm', 'overlap', {str(folder)!r}, '--no-list', '--mesh', {str(tmp_path / 'surface.ply')!r}]"
-        "\ntry: main()\nexcept SystemExit as end: sys.exit(end.code or ('torch' in sys.modules))"
+        f"import sys; from mirror_sfm.cli import main; sys.argv = {arguments!r}\n"
+        "try: main()\nexcept SystemExit as end: sys.exit(end.code or ('torch' in sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

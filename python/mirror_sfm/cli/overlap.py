@@ -48,6 +48,7 @@ def overlap(
     pair: Annotated[TwoNames, typer.Option(metavar="A B", help="Draw these two photos side by side.")] = None,
     out: Annotated[File, typer.Option("-o", "--out", metavar="OUT", help="Folder for the results.")] = None,
     long_side: Annotated[int, typer.Option(min=1, max=16384, help="Pixels of the long side of a drawn photo.")] = 1024,
+    finest: Annotated[int, typer.Option(min=1, max=64, help="Draw so many times finer where triangles are tiny.")] = 8,
     min_pixels: Annotated[int, typer.Option(min=1, help="A triangle is seen from so many pixels on.")] = 1,
     cull: Annotated[bool, typer.Option("--cull", help="Triangles are seen from their front only.")] = False,
     t_sfm: Annotated[float, typer.Option(min=0, help="Common-track ratio from which pairs overlap wholly.")] = 0.2,
@@ -75,6 +76,7 @@ def overlap(
         labels = LabelOptions(t_sfm=t_sfm, average=average, weight=weight)
         options = OverlapOptions(
             long_side=long_side,
+            finest=finest,
             min_pixels=min_pixels,
             cull=cull,
             masks=masks and out is not None,

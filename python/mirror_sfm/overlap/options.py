@@ -15,6 +15,8 @@ class OverlapOptions:
 
     Attributes:
         long_side: of a photo as it is drawn, in pixels; counts of triangles depend on it.
+        finest: sets of triangles are drawn twice as fine as that, and again, while photos show fewer than two pixels
+            per triangle, up to so many times: of triangles smaller than a pixel most own none. 1: never.
         min_pixels: a triangle is seen from so many pixels on.
         near: distance of the near plane, as a share of the median depth of what the photo shows.
         cull: triangles are seen from their front only (corners counter-clockwise), not from both sides.
@@ -26,6 +28,7 @@ class OverlapOptions:
     """
 
     long_side: int = 1024
+    finest: int = 8
     min_pixels: int = 1
     near: float = 1e-3
     cull: bool = False
@@ -36,7 +39,7 @@ class OverlapOptions:
     progress: bool = False
 
     def __post_init__(self) -> None:
-        for name, low, high in (("long_side", 1, 16384), ("min_pixels", 1, 1 << 30)):
+        for name, low, high in (("long_side", 1, 16384), ("finest", 1, 64), ("min_pixels", 1, 1 << 30)):
             value = getattr(self, name)
             if not low <= value <= high:
                 raise UsageError(f"{name}: expected a whole number from {low} to {high}, got {value}")

@@ -62,6 +62,21 @@ def carried(ids: NDArray[np.int32], rows: NDArray[np.int32]) -> NDArray[np.int32
     return np.where(rows >= 0, ids.reshape(-1)[np.maximum(rows, 0)], np.int32(-1))
 
 
+def shown_pixels(rows: NDArray[np.int32], pinhole: Pinhole) -> NDArray[np.bool_]:
+    """[height, width] which pixels of a pinhole picture the photo shows, and their neighbours.
+
+    Args:
+        rows: of the photo, at about the size of the picture.
+    """
+    shown = np.zeros((pinhole.height + 2, pinhole.width + 2), bool)
+    row, column = np.divmod(rows[rows >= 0], pinhole.width)
+    shown[row + 1, column + 1] = True
+    shown[:-2] |= shown[1:-1].copy()
+    shown[2:] |= shown[1:-1].copy()
+    tall = shown[1:-1]
+    return tall[:, 1:-1] | tall[:, :-2] | tall[:, 2:]
+
+
 def _rows(camera: Camera, pinhole: Pinhole, width: int, height: int) -> NDArray[np.int32]:
     from mirror_sfm.colmap.lenses import pinhole_rows
 

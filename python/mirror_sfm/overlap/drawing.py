@@ -1,0 +1,117 @@
+"""Draws the views of a scene, a few at a time: which triangle each pixel shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mirror_ext import numpy as ext
+from mirror_sfm.overlap.options import OverlapOptions
+from mirror_sfm.overlap.photo_grid import carried, photo_rows, shown_pixels, whole_pinhole
+from mirror_sfm.scenes.cameras import Camera, Pinhole, View
+from mirror_sfm.scenes.scene import Scene, Tracks
+
+VIEWS_AT_ONCE = 8  # drawn in one call: they share the stream of triangles
+PIXELS_AT_ONCE = 1 << 24
+_REMEMBERED = 16  # cameras whose distortion is kept in memory
+
+
+class Drawing:
+    """Pictures of a surface.
+
+    Attributes:
+        views: of the scene.
+        faces: [F, 3] int32, in the order in which they are numbered.
+    """
+
+    def __init__(
+        self, scene: Scene, vertices: NDArray[np.float64], faces: NDArray[np.int32], options: OverlapOptions
+    ) -> None:
+        self.views, self.faces = scene.views, faces
+        self._vertices, self._options = vertices, options
+        self._sizes = {camera: _sizes(camera, options.long_side) for camera in {view.camera for view in self.views}}
+        self._first = {view.camera: -k for k, view in enumerate(reversed(self.views))}
+        self._near = lru_cache(None)(lambda k: options.near * median_depth(self.views[k], k, scene.tracks, vertices))
+        self._rows = lru_cache(_REMEMBERED)(self._photo_rows)
+        self._shown = lru_cache(_REMEMBERED)(self._shown_pixels)
+
+    def batches(self, views: list[int], finer: int = 1) -> Iterator[tuple[list[int], NDArray[np.int32]]]:
+        """Views in an order of their own, and for some at a time [B, height, width] triangles in pinhole pictures, -1
+        for none, `finer` times finer than the photos."""
+        batch: list[int] = []
+        for view in sorted(views, key=lambda k: (self._size(k), self._first[self.views[k].camera], k)):
+            height, width = self._size(view)[:2]
+            many = len(batch) == VIEWS_AT_ONCE or (len(batch) + 1) * height * width * finer**2 > PIXELS_AT_ONCE
+            if batch and (many or self._size(view) != self._size(batch[0])):
+                yield batch, self._draw(batch, finer)
+                batch = []
+            batch.append(view)
+        if batch:
+            yield batch, self._draw(batch, finer)
+
+    def on_photos(self, batch: list[int], ids: NDArray[np.int32]) -> NDArray[np.int32]:
+        """[B, height, width] the same on the photos, distorted as they are."""
+        cameras = [self.views[k].camera for k in batch]
+        if not any(camera.distorts for camera in cameras):
+            return ids  # the photos are the pinhole pictures
+        return np.stack([carried(picture, self._rows(camera)) for camera, picture in zip(cameras, ids, strict=True)])
+
+    def crop(self, batch: list[int], ids: NDArray[np.int32], finer: int) -> None:
+        """Clears what lies outside the photos, to a pixel of theirs."""
+        for k, picture in zip(batch, ids, strict=True):
+            if self.views[k].camera.distorts:
+                inside = self._shown(self.views[k].camera)
+                picture[~inside.repeat(finer, 0).repeat(finer, 1)] = -1
+
+    def _draw(self, batch: list[int], finer: int) -> NDArray[np.int32]:
+        views = [self.views[k] for k in batch]
+        pinholes = [self._sizes[view.camera][0] for view in views]
+        pinholes = [pinhole.resized(pinhole.width * finer, pinhole.height * finer) for pinhole in pinholes]
+        ids, *_ = ext.rasterize(
+            self._vertices,
+            self.faces,
+            np.stack([view.cam_from_world for view in views]),
+            np.stack([pinhole.intrinsics for pinhole in pinholes]),
+            pinholes[0].height,
+            pinholes[0].width,
+            near=np.array([self._near(k) for k in batch]),
+            cull=self._options.cull,
+            num_threads=self._options.workers,
+        )
+        return ids
+
+    def _size(self, view: int) -> tuple[int, int, int, int]:
+        pinhole, height, width = self._sizes[self.views[view].camera]
+        return pinhole.height, pinhole.width, height, width
+
+    def _photo_rows(self, camera: Camera) -> NDArray[np.int32]:
+        pinhole, height, width = self._sizes[camera]
+        return photo_rows(camera, pinhole, width, height)
+
+    def _shown_pixels(self, camera: Camera) -> NDArray[np.bool_]:
+        return shown_pixels(self._rows(camera), self._sizes[camera][0])
+
+
+def _sizes(camera: Camera, long_side: int) -> tuple[Pinhole, int, int]:
+    """The pinhole camera to draw in, and height and width of the photo, both in pixels of the same size."""
+    scale = long_side / max(camera.width, camera.height)
+    whole = whole_pinhole(camera)
+    height, width = max(1, round(camera.height * scale)), max(1, round(camera.width * scale))
+    if not camera.distorts:
+        return whole.resized(width, height), height, width
+    return whole.resized(max(1, round(whole.width * scale)), max(1, round(whole.height * scale))), height, width
+
+
+def median_depth(view: View, row: int, tracks: Tracks | None, vertices: NDArray[np.float64]) -> float:
+    """Median depth of the points that a view sees; without any, of the vertices before it; 1 where there are none."""
+    for points in (tracks.points[tracks.of(row)] if tracks is not None else vertices[:0], vertices):
+        # Spelled out, not as a matrix product: the same bits on every processor.
+        rotation, shift = view.cam_from_world[2, :3], view.centre
+        depth = sum(rotation[k] * (points[:, k] - shift[k]) for k in range(3))
+        depth = depth[np.isfinite(depth) & (depth > 0)]
+        if len(depth):
+            return float(np.median(depth))
+    return 1.0
