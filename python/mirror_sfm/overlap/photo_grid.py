@@ -63,18 +63,18 @@ def carried(ids: NDArray[np.int32], rows: NDArray[np.int32]) -> NDArray[np.int32
 
 
 def shown_pixels(rows: NDArray[np.int32], pinhole: Pinhole) -> NDArray[np.bool_]:
-    """[height, width] which pixels of a pinhole picture the photo shows, and their neighbours.
+    """[height, width] which pixels of a pinhole picture the photo shows.
 
     Args:
-        rows: of the photo, at about the size of the picture.
+        rows: of the photo, at about the size of the picture: where the lens spreads it, one pixel may be passed over,
+            and is filled in.
     """
-    shown = np.zeros((pinhole.height + 2, pinhole.width + 2), bool)
+    from scipy.ndimage import binary_closing
+
+    shown = np.zeros((pinhole.height + 4, pinhole.width + 4), bool)
     row, column = np.divmod(rows[rows >= 0], pinhole.width)
-    shown[row + 1, column + 1] = True
-    shown[:-2] |= shown[1:-1].copy()
-    shown[2:] |= shown[1:-1].copy()
-    tall = shown[1:-1]
-    return tall[:, 1:-1] | tall[:, :-2] | tall[:, 2:]
+    shown[row + 2, column + 2] = True
+    return np.asarray(binary_closing(shown, np.ones((3, 3), bool))[2:-2, 2:-2])
 
 
 def _rows(camera: Camera, pinhole: Pinhole, width: int, height: int) -> NDArray[np.int32]:
