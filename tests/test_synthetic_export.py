@@ -3,6 +3,7 @@
 import csv
 import itertools
 import json
+import re
 from functools import cache
 from pathlib import Path
 
@@ -216,7 +217,8 @@ def test_paths_have_a_pose_per_photo(kind: str, photos: int) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["village", "terrain", "interior"])
-def test_every_kind(kind: str, tmp_path: Path) -> None:
+def test_every_kind(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mirror_sfm.synthetic.terrain.TEXELS", 576)  # painting the ground takes longest
     options = RenderOptions(width=320, height=240, distortion=-0.05 if kind == "interior" else 0)
     images = make_scene(kind, tmp_path, 3, seed=2, options=options)
     for path in images.iterdir():
@@ -237,3 +239,12 @@ def test_errors(scene: Path, built_once: None, tmp_path: Path) -> None:
         make_scene("castle", tmp_path)
     with pytest.raises(UsageError, match=r"holds photo_003\.jpg and is no place for another scene"):
         make_scene("object", scene, PHOTOS - 1, options=SMALL)
+
+
+def test_the_examples_of_the_page_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = Path(__file__).resolve().parent.parent / "docs" / "synthetic.md"
+    _, parts = re.findall(r"```python\n(.*?)```", page.read_text(), re.S)  # the first is `make_scene` as above
+    monkeypatch.chdir(tmp_path)
+    exec(parts, {})
+    with Image.open("box.png") as photo:
+        assert photo.size == (640, 480) and np.asarray(photo).std() > 20

@@ -117,7 +117,9 @@ def _tour(photos: int, rng: Rng) -> np.ndarray:
 
 
 def _turns(photos: int, rng: Rng) -> np.ndarray:
-    return paths.turntable(photos, rng, distance=2.3, altitudes=(0.35, 1.15), aim=(0, 0, -0.2))
+    """A ring from above; from 40 photos on, when it is dense enough, a second and lower one."""
+    rings = (0.75,) if photos < 40 else (1.15, 0.35)
+    return paths.turntable(photos, rng, distance=2.3, altitudes=rings, aim=(0, 0, -0.2))
 
 
 KINDS = {
