@@ -1,7 +1,6 @@
 """The CUDA ops against the CPU ops: the same bits for integers, 1e-5 for float32, 2e-3 for bfloat16 and float16.
 
-Without a GPU the kernels are tested by tests/cpp/cuda_logic_test.cpp and cuda_ops_test.cpp, thread by thread, on the
-CPU.
+Without a GPU the kernels are tested by tests/cpp/cuda_*_test.cpp, thread by thread, on the CPU.
 """
 
 import inputs
@@ -287,6 +286,64 @@ def test_max_pooling_gradient_has_the_same_bits(dtype, channels_last):
         assert torch.equal(gradients[0], gradients[1].cpu())
 
 
+# ---- rasterize, overlap ----------------------------------------------------------------------------------------------
+
+
+def soup(faces, scale, dtype, seed=50):
+    """Faces of every size, some twice, some across the near planes, some without area or not finite; 5 cameras."""
+    generator = torch.Generator().manual_seed(seed)
+    middle = torch.randn(faces, 1, 3, generator=generator, dtype=torch.float64) * 4 + torch.tensor([0.0, 0.0, 6.0])
+    reach = scale * torch.exp2(torch.randint(-9, 3, (faces, 1, 1), generator=generator))
+    vertices = (middle + reach * torch.randn(faces, 3, 3, generator=generator, dtype=torch.float64)).reshape(-1, 3)
+    vertices[::97] = torch.nan
+    triples = torch.arange(3 * faces, dtype=torch.int32).view(-1, 3)
+    triples = torch.cat([triples, triples[::3].flip(1), triples[::5, [0, 0, 1]], triples[1:] - 2])
+    turn = torch.linspace(-0.4, 0.5, 5, dtype=torch.float64)
+    zero, one = torch.zeros(5, dtype=torch.float64), torch.ones(5, dtype=torch.float64)
+    rows = [turn.cos(), zero, turn.sin(), turn, zero, one, zero, zero, -turn.sin(), zero, turn.cos(), one]
+    lenses = torch.tensor([[300.0, 280.0, 160.5, 99.0]]).repeat(5, 1)
+    return vertices.to(dtype), triples, torch.stack(rows, -1).view(5, 3, 4), lenses
+
+
+@pytest.mark.parametrize("dtype", (torch.float32, torch.float64))
+@pytest.mark.parametrize(("faces", "scale"), ((20_000, 1), (300, 20), (1, 1)))
+@pytest.mark.parametrize("cull", (False, True))
+def test_rasterize_has_the_same_bits(dtype, faces, scale, cull):
+    scene = soup(faces, scale, dtype)
+    near = torch.tensor([1e-3, 0.5, 1e-3, 4.0, 1e-20], dtype=torch.float64)
+    expected, found = both(mirror_ext.rasterize, *scene, 200, 321, near=near, cull=cull, barycentrics=True)
+    assert_bits(expected, found)
+    assert faces == 1 or (expected.triangle_ids >= 0).float().mean() > 0.2
+    for min_pixels in (1, 4):
+        assert_bits(*both(mirror_ext.rasterize_visible, *scene, 200, 321, near=near, cull=cull, min_pixels=min_pixels))
+
+
+def test_rasterize_a_large_picture_and_none():
+    scene = soup(500, 8, torch.float32)
+    assert_bits(*both(mirror_ext.rasterize, *scene, 2000, 3000, barycentrics=True))
+    assert_bits(*both(mirror_ext.rasterize, *scene, 0, 5, barycentrics=True))
+    assert_bits(*both(mirror_ext.rasterize_visible, scene[0], scene[1][:0], *scene[2:], 4, 5))
+
+
+@pytest.mark.parametrize("views", (1, 16, 129, 300))
+@pytest.mark.parametrize("faces", (1, 700, 100_001))
+def test_overlap_has_the_same_bits(views, faces):
+    generator = torch.Generator().manual_seed(views)
+    ids = torch.randint(-faces // 3, faces, (views, 45, 61), generator=generator, dtype=torch.int32).clamp(min=-1)
+    ids[:, 10:30] = ids[:, 10:11]
+    pairs = torch.randint(views, (40, 2), generator=generator)
+    for min_pixels in (1, 2):
+        sets, found = both(mirror_ext.visible_triangles, ids, faces, min_pixels)
+        assert_bits(sets, found)
+        assert_bits(*both(mirror_ext.shared_triangles, sets.bitsets))
+        for dtype in (torch.float32, torch.float64):
+            weights = torch.randn(faces, generator=generator, dtype=dtype)
+            assert_bits(*both(mirror_ext.shared_triangles, sets.bitsets, weights))
+        for size in (1, 7, 56, (5, 90)):
+            assert_bits(*both(mirror_ext.overlap_masks, ids, sets.bitsets, pairs, size))
+            assert_bits(*both(mirror_ext.overlap_masks, ids[:1], sets.bitsets, pairs * 0, size, directed=True))
+
+
 # ---- streams, shapes, errors -----------------------------------------------------------------------------------------
 
 
@@ -332,5 +389,8 @@ def test_errors_say_what_is_wrong():
         mirror_ext.pr_mac(query, query.cpu())
     with pytest.raises(Exception, match=r"float64"):
         mirror_ext.pr_mac(query.double())
+    vertices, faces, poses, lenses = soup(1, 1, torch.float32)
+    with pytest.raises(Exception, match=r"rasterize: faces: expected a tensor on CUDA device 0, got one on the CPU"):
+        mirror_ext.rasterize(vertices.cuda(), faces, poses.cuda(), lenses.cuda(), 4, 4)
     with pytest.raises(Exception, match=r"pr_mac_topk: k: expected at most 4096"):
         mirror_ext.pr_mac_topk(query, k=5000)
