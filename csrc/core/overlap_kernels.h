@@ -42,6 +42,9 @@ struct Kernels {
   void (*add_up)(const int32_t* ids, const uint32_t* areas, int64_t count, const uint64_t* bits,
                  uint32_t* before);
 
+  // Sets bit b of mask where block b of words [blocks * kBlockWords] has a bit; mask is 0 before.
+  void (*occupied)(const uint64_t* words, int64_t blocks, uint64_t* mask);
+
   // Sets first..last-1 of the block with themselves and all that come after: adds how many triangles they share to
   // shared[own view * stride + other view]. Also to some views that come before.
   void (*count_block)(const Block& block, int64_t first, int64_t last, int32_t* shared, int64_t stride);

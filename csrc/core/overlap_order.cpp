@@ -20,28 +20,33 @@ constexpr int64_t kFacesOfTask = 1 << 14;
 constexpr double kSteps = 2097151;  // 2^21 - 1: three coordinates fill 63 bits
 constexpr uint64_t kLast = ~uint64_t{0};
 
-// An eighth of the sum of the three corners: a centroid but for its scale, that cannot overflow.
-struct Centroids {
-  const void* vertices;
-  Scalar scalar;
-  const int32_t* faces;
+using Point = std::array<double, 3>;
 
-  double vertex(int64_t i) const {
-    return scalar == Scalar::kFloat64 ? static_cast<const double*>(vertices)[i]
-                                      : static_cast<double>(static_cast<const float*>(vertices)[i]);
+// An eighth of the sum of the three corners: a centroid but for its scale, that cannot overflow.
+template <class T>
+Point centroid(const T* vertices, const int32_t* face) {
+  Point point;
+  for (size_t axis = 0; axis < 3; ++axis) {
+    const auto eighth = [&](int corner) {
+      return 0.125 * static_cast<double>(vertices[3 * int64_t{face[corner]} + axis]);
+    };
+    point[axis] = (eighth(0) + eighth(1)) + eighth(2);
   }
-  double at(int64_t face, int axis) const {
-    const int32_t* const f = faces + 3 * face;
-    const auto eighth = [&](int corner) { return 0.125 * vertex(3 * int64_t{f[corner]} + axis); };
-    return (eighth(0) + eighth(1)) + eighth(2);
-  }
-  bool finite(int64_t face) const {
-    return std::isfinite(at(face, 0)) && std::isfinite(at(face, 1)) && std::isfinite(at(face, 2));
-  }
-};
+  return point;
+}
+
+bool finite(const Point& point) {
+  return std::isfinite(point[0]) && std::isfinite(point[1]) && std::isfinite(point[2]);
+}
 
 struct Box {
-  std::array<double, 3> low, high;
+  Point low, high;
+  void grow(const Point& lower, const Point& upper) {
+    for (size_t axis = 0; axis < 3; ++axis) {
+      low[axis] = std::min(low[axis], lower[axis]);
+      high[axis] = std::max(high[axis], upper[axis]);
+    }
+  }
 };
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr Box kNothing = {{kInfinity, kInfinity, kInfinity}, {-kInfinity, -kInfinity, -kInfinity}};
@@ -55,6 +60,14 @@ uint64_t spread(uint64_t x) {
   return (x | x << 2) & 0x1249249249249249u;
 }
 
+// side: of the cube whose lowest corner is low; 0: all points are one.
+uint64_t code_of(const Point& point, const Point& low, double side) {
+  uint64_t code = 0;
+  for (size_t axis = 0; axis < 3 && side > 0; ++axis)
+    code |= spread(static_cast<uint64_t>((point[axis] - low[axis]) / side * kSteps)) << axis;
+  return code;
+}
+
 void check_faces(const int32_t* faces, int64_t num_vertices, int64_t begin, int64_t end) {
   for (int64_t i = 3 * begin; i < 3 * end; ++i)
     if (faces[i] < 0 || faces[i] >= num_vertices)
@@ -64,25 +77,62 @@ void check_faces(const int32_t* faces, int64_t num_vertices, int64_t begin, int6
                                   ", got " + std::to_string(faces[i]) + " in face " + std::to_string(i / 3));
 }
 
-// Stable, eleven bits at a time, from the lowest.
-void sort_by_code(std::vector<uint64_t> codes, int32_t* order) {
-  const size_t count = codes.size();
-  std::vector<uint64_t> other_codes(count);
-  std::vector<int32_t> from(order, order + count), to(count);
-  for (int shift = 0; shift < 64; shift += 11) {
-    std::array<size_t, 2049> starts = {};
-    for (const uint64_t code : codes) ++starts[(code >> shift & 2047) + 1];
-    if (std::find(starts.begin(), starts.end(), count) != starts.end()) continue;  // all alike
-    std::partial_sum(starts.begin(), starts.end(), starts.begin());
-    for (size_t i = 0; i < count; ++i) {
-      const size_t place = starts[codes[i] >> shift & 2047]++;
-      other_codes[place] = codes[i];
-      to[place] = from[i];
-    }
-    std::swap(codes, other_codes);
-    std::swap(from, to);
+struct Place {
+  uint64_t code;
+  int32_t face;
+};
+
+// Stable, a byte of the code at a time, from the lowest.
+void sort_by_code(std::vector<Place>& places) {
+  std::vector<std::array<size_t, 257>> starts(8);
+  for (const Place& place : places)
+    for (size_t byte = 0; byte < 8; ++byte) ++starts[byte][(place.code >> 8 * byte & 255) + 1];
+  std::vector<Place> sorted(places.size());
+  for (size_t byte = 0; byte < 8; ++byte) {
+    if (std::find(starts[byte].begin(), starts[byte].end(), places.size()) != starts[byte].end())
+      continue;  // all alike
+    std::partial_sum(starts[byte].begin(), starts[byte].end(), starts[byte].begin());
+    for (const Place& place : places) sorted[starts[byte][place.code >> 8 * byte & 255]++] = place;
+    std::swap(places, sorted);
   }
-  std::copy(from.begin(), from.end(), order);
+}
+
+template <class T>
+void sort_faces(const T* vertices, int64_t num_vertices, const int32_t* faces, int64_t num_faces,
+                int32_t* order, const Parallel& parallel) {
+  const FloatMode mode;
+  const int64_t tasks = (num_faces + kFacesOfTask - 1) / kFacesOfTask;
+  const auto each_task = [&](const auto& work) {
+    run_tasks(parallel, tasks, [&] {
+      return [&](int64_t task) {
+        const FloatMode mode;
+        work(task, task * kFacesOfTask, std::min(num_faces, (task + 1) * kFacesOfTask));
+      };
+    });
+  };
+
+  std::vector<Box> boxes(static_cast<size_t>(tasks), kNothing);
+  each_task([&](int64_t task, int64_t begin, int64_t end) {
+    check_faces(faces, num_vertices, begin, end);
+    Box& box = boxes[static_cast<size_t>(task)];
+    for (int64_t face = begin; face < end; ++face)
+      if (const Point point = centroid(vertices, faces + 3 * face); finite(point)) box.grow(point, point);
+  });
+  Box all = kNothing;
+  for (const Box& box : boxes) all.grow(box.low, box.high);
+  const double side =
+      std::max({all.high[0] - all.low[0], all.high[1] - all.low[1], all.high[2] - all.low[2]});
+
+  std::vector<Place> places(static_cast<size_t>(num_faces));
+  each_task([&](int64_t, int64_t begin, int64_t end) {
+    for (int64_t face = begin; face < end; ++face) {
+      const Point point = centroid(vertices, faces + 3 * face);
+      places[static_cast<size_t>(face)] = {finite(point) ? code_of(point, all.low, side) : kLast,
+                                           static_cast<int32_t>(face)};
+    }
+  });
+  sort_by_code(places);
+  std::transform(places.begin(), places.end(), order, [](const Place& place) { return place.face; });
 }
 
 }  // namespace
@@ -93,54 +143,10 @@ void morton_order(const void* vertices, Scalar scalar, int64_t num_vertices, con
     throw std::invalid_argument("morton_order: faces: expected at most 2147483647, got " +
                                 std::to_string(num_faces));
   if (num_faces == 0) return;
-  const FloatMode mode;
-  const Centroids centroids{vertices, scalar, faces};
-  const int64_t tasks = (num_faces + kFacesOfTask - 1) / kFacesOfTask;
-  const auto each_face = [&](const auto& work) {
-    run_tasks(parallel, tasks, [&] {
-      return [&](int64_t task) {
-        const FloatMode mode;
-        work(task, task * kFacesOfTask, std::min(num_faces, (task + 1) * kFacesOfTask));
-      };
-    });
-  };
-
-  std::vector<Box> boxes(static_cast<size_t>(tasks), kNothing);
-  each_face([&](int64_t task, int64_t begin, int64_t end) {
-    check_faces(faces, num_vertices, begin, end);
-    Box& box = boxes[static_cast<size_t>(task)];
-    for (int64_t face = begin; face < end; ++face) {
-      if (!centroids.finite(face)) continue;
-      for (int axis = 0; axis < 3; ++axis) {
-        const double x = centroids.at(face, axis);
-        box.low[axis] = std::min(box.low[axis], x);
-        box.high[axis] = std::max(box.high[axis], x);
-      }
-    }
-  });
-  Box all = kNothing;
-  for (const Box& box : boxes)
-    for (int axis = 0; axis < 3; ++axis) {
-      all.low[axis] = std::min(all.low[axis], box.low[axis]);
-      all.high[axis] = std::max(all.high[axis], box.high[axis]);
-    }
-  double side = 0;
-  for (int axis = 0; axis < 3; ++axis) side = std::max(side, all.high[axis] - all.low[axis]);
-
-  std::vector<uint64_t> codes(static_cast<size_t>(num_faces), kLast);
-  each_face([&](int64_t, int64_t begin, int64_t end) {
-    for (int64_t face = begin; face < end; ++face) {
-      if (!centroids.finite(face)) continue;
-      uint64_t code = 0;
-      for (int axis = 0; axis < 3 && side > 0; ++axis) {
-        const double share = (centroids.at(face, axis) - all.low[axis]) / side;
-        code |= spread(static_cast<uint64_t>(share * kSteps)) << axis;
-      }
-      codes[static_cast<size_t>(face)] = side > 0 ? code : 0;
-    }
-  });
-  std::iota(order, order + num_faces, 0);
-  sort_by_code(std::move(codes), order);
+  if (scalar == Scalar::kFloat64)
+    sort_faces(static_cast<const double*>(vertices), num_vertices, faces, num_faces, order, parallel);
+  else
+    sort_faces(static_cast<const float*>(vertices), num_vertices, faces, num_faces, order, parallel);
 }
 
 }  // namespace mirror

@@ -1,5 +1,5 @@
+#include "core/overlap_blocks.h"
 #include "core/overlap_runs.h"
-#include "core/overlap_weigh.h"
 
 namespace mirror {
 namespace overlap {
@@ -35,7 +35,7 @@ void count_block(const Block& block, int64_t first, int64_t last, int32_t* share
 }  // namespace
 
 Kernels portable_kernels() {
-  return {find_runs, largest_id, areas_of, runs_at, add_up, count_block, weigh_block};
+  return {find_runs, largest_id, areas_of, runs_at, add_up, occupied, count_block, weigh_block};
 }
 
 }  // namespace overlap

@@ -27,10 +27,12 @@ constexpr int64_t kGroupWords = kBlockWords * kLanes;
 
 class Slabs {
  public:
-  explicit Slabs(const Bitsets& sets) : sets_(sets), blocks_((sets.words + kBlockWords - 1) / kBlockWords) {
+  Slabs(const Bitsets& sets, const Kernels& kernels)
+      : sets_(sets), kernels_(kernels), blocks_((sets.words + kBlockWords - 1) / kBlockWords) {
     const int64_t wanted = std::min(kSlabBytes, sets.views * sets.words * 8 / 4);
     step_ = std::clamp<int64_t>(wanted / (sets.views * kBlockWords * 8), 1, std::max<int64_t>(blocks_, 1));
-    occupied_.resize(static_cast<size_t>(step_ * sets.views));
+    masks_ = (step_ + 63) / 64;
+    occupied_.resize(static_cast<size_t>(sets.views * masks_));
     starts_.resize(static_cast<size_t>(step_ + 1));
     members_.resize(static_cast<size_t>(step_));
   }
@@ -43,18 +45,7 @@ class Slabs {
     first_ = first;
     count_ = std::min(step_, blocks_ - first);
     run_tasks(parallel, sets_.views, [&] { return [&](int64_t view) { find_occupied(view); }; });
-    int64_t total = 0;
-    for (int64_t b = 0; b < count_; ++b) {
-      starts_[static_cast<size_t>(b)] = total;
-      const uint8_t* const flags = occupied_.data() + b * sets_.views;
-      total += (std::count(flags, flags + sets_.views, 1) + kLanes - 1) / kLanes;
-    }
-    starts_[static_cast<size_t>(count_)] = total;
-    if (total > capacity_) {
-      words_ = Buffer<uint64_t>(total * kGroupWords);
-      views_ = Buffer<int32_t>(total * kLanes);
-      capacity_ = total;
-    }
+    list_members();
     run_tasks(parallel, count_, [&] { return [&](int64_t b) { lay_out_block(b); }; });
   }
 
@@ -85,40 +76,63 @@ class Slabs {
     return sets_.bits + view * sets_.words + (first_ + b) * kBlockWords;
   }
 
+  // Bit b of a view's masks: block b has a bit.
   void find_occupied(int64_t view) {
-    for (int64_t b = 0; b < count_; ++b) {
-      const uint64_t* const words = words_at(view, b);
-      uint64_t any = 0;
-      for (int64_t w = 0; w < words_in(b); ++w) any |= words[w];
-      occupied_[static_cast<size_t>(b * sets_.views + view)] = any != 0;
+    uint64_t* const masks = occupied_.data() + view * masks_;
+    std::fill_n(masks, masks_, 0);
+    const int64_t whole = words_in(count_ - 1) == kBlockWords ? count_ : count_ - 1;
+    kernels_.occupied(words_at(view, 0), whole, masks);
+    for (int64_t w = 0; whole < count_ && w < words_in(whole); ++w)
+      if (words_at(view, whole)[w] != 0) masks[whole / 64] |= uint64_t{1} << whole % 64;
+  }
+
+  // visit(view, block), views rising.
+  template <class Visit>
+  void each_occupied(const Visit& visit) const {
+    for (int64_t view = 0; view < sets_.views; ++view)
+      for (int64_t m = 0; m < masks_; ++m)
+        for (uint64_t mask = occupied_[static_cast<size_t>(view * masks_ + m)]; mask != 0; mask &= mask - 1)
+          visit(view, static_cast<size_t>(64 * m + __builtin_ctzll(mask)));
+  }
+
+  void list_members() {
+    std::fill(members_.begin(), members_.end(), 0);
+    each_occupied([&](int64_t, size_t b) { ++members_[b]; });
+    for (size_t b = 0; b < static_cast<size_t>(count_); ++b)
+      starts_[b + 1] = starts_[b] + (members_[b] + kLanes - 1) / kLanes;
+    const int64_t groups = starts_[static_cast<size_t>(count_)];
+    if (groups > capacity_) {
+      words_ = Buffer<uint64_t>(groups * kGroupWords);
+      views_ = Buffer<int32_t>(groups * kLanes);
+      capacity_ = groups;
     }
+    std::fill(members_.begin(), members_.end(), 0);
+    each_occupied([&](int64_t view, size_t b) {
+      views_[starts_[b] * kLanes + members_[b]++] = static_cast<int32_t>(view);
+    });
   }
 
   void lay_out_block(int64_t b) {
-    const Block block = at(b);
-    uint64_t* const words = const_cast<uint64_t*>(block.words);
-    int32_t* const views = const_cast<int32_t*>(block.views);
-    if (block.groups > 0) std::fill_n(words + (block.groups - 1) * kGroupWords, kGroupWords, 0);
-    int64_t member = 0;
-    for (int64_t view = 0; view < sets_.views; ++view) {
-      if (!occupied_[static_cast<size_t>(b * sets_.views + view)]) continue;
-      const uint64_t* const from = words_at(view, b);
+    const int64_t start = starts_[static_cast<size_t>(b)], members = members_[static_cast<size_t>(b)];
+    const int64_t room = (starts_[static_cast<size_t>(b + 1)] - start) * kLanes, count = words_in(b);
+    uint64_t* const words = words_.get() + start * kGroupWords;
+    int32_t* const views = views_.get() + start * kLanes;
+    for (int64_t member = 0; member < room; ++member) {
+      const uint64_t* const from = member < members ? words_at(views[member], b) : nullptr;
       uint64_t* const to = words + member / kLanes * kGroupWords + member % kLanes;
-      const int64_t count = words_in(b);
-      for (int64_t w = 0; w < kBlockWords; ++w) to[w * kLanes] = w < count ? from[w] : 0;
-      views[member++] = static_cast<int32_t>(view);
+      for (int64_t w = 0; w < kBlockWords; ++w) to[w * kLanes] = from != nullptr && w < count ? from[w] : 0;
+      if (from == nullptr) views[member] = views[members - 1];
     }
-    members_[static_cast<size_t>(b)] = member;
-    std::fill(views + member, views + block.groups * kLanes, member > 0 ? views[member - 1] : 0);
   }
 
   const Bitsets& sets_;
-  int64_t blocks_, step_ = 1, first_ = 0, count_ = 0, capacity_ = 0;
-  std::vector<uint8_t> occupied_;  // [step, views]
-  std::vector<int64_t> starts_;    // [step + 1], in groups
-  std::vector<int64_t> members_;   // [step]
-  Buffer<uint64_t> words_;         // [groups, kBlockWords, kLanes]
-  Buffer<int32_t> views_;          // [groups, kLanes]
+  const Kernels& kernels_;
+  int64_t blocks_, step_ = 1, masks_ = 0, first_ = 0, count_ = 0, capacity_ = 0;
+  std::vector<uint64_t> occupied_;  // [views, masks]
+  std::vector<int64_t> starts_;     // [step + 1], in groups
+  std::vector<int64_t> members_;    // [step]: of each block
+  Buffer<uint64_t> words_;          // [groups, kBlockWords, kLanes]
+  Buffer<int32_t> views_;           // [groups, kLanes]
 };
 
 // Rows of the result that a task owns.
@@ -139,12 +153,13 @@ void mirror_rows(T* shared, int64_t views, int64_t begin, int64_t end) {
 
 // compare(block's number, block, first, last): the kernel.
 template <class T, class Compare>
-void share(const Bitsets& sets, T* shared, const Parallel& parallel, const Compare& compare) {
+void share(const Bitsets& sets, const Kernels& kernels, T* shared, const Parallel& parallel,
+           const Compare& compare) {
   const int64_t views = sets.views;
   if (views == 0) return;
   std::fill_n(shared, views * views, T(0));
   const int64_t rows = rows_of_task(views, sizeof(T), parallel), tasks = (views + rows - 1) / rows;
-  Slabs slabs(sets);
+  Slabs slabs(sets, kernels);
   for (int64_t first = 0; first < slabs.blocks(); first += slabs.step()) {
     slabs.lay_out(first, parallel);
     run_tasks(parallel, tasks, [&] {
@@ -170,9 +185,9 @@ std::vector<double> widened(const TriangleWeights& weights, int64_t words) {
 
 void shared_triangles(const Bitsets& sets, int32_t* shared, const Parallel& parallel) {
   check_sets("shared_triangles", sets);
-  const auto kernel = selected_kernels().count_block;
-  share(sets, shared, parallel, [&](int64_t, const Block& block, int64_t first, int64_t last) {
-    kernel(block, first, last, shared, sets.views);
+  const Kernels kernels = selected_kernels();
+  share(sets, kernels, shared, parallel, [&](int64_t, const Block& block, int64_t first, int64_t last) {
+    kernels.count_block(block, first, last, shared, sets.views);
   });
 }
 
@@ -181,10 +196,11 @@ void shared_weights(const Bitsets& sets, const TriangleWeights& weights, double*
   check_sets("shared_triangles", sets);
   check_weights(sets, weights);
   const std::vector<double> wide = widened(weights, sets.words);
-  const auto kernel = selected_kernels().weigh_block;
-  share(sets, shared, parallel, [&](int64_t number, const Block& block, int64_t first, int64_t last) {
-    kernel(block, wide.data() + number * kBlockWords * 64, first, last, shared, sets.views);
-  });
+  const Kernels kernels = selected_kernels();
+  share(
+      sets, kernels, shared, parallel, [&](int64_t number, const Block& block, int64_t first, int64_t last) {
+        kernels.weigh_block(block, wide.data() + number * kBlockWords * 64, first, last, shared, sets.views);
+      });
 }
 
 }  // namespace mirror

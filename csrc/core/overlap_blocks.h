@@ -1,5 +1,5 @@
-// Weights of shared triangles. Every file that includes this compiles it for its own instruction set; the order of
-// summation is that of mirror/overlap.h in each.
+// Occupied blocks, and the weights of shared triangles. Every file that includes this compiles it for its own instruction
+// set; the order of summation is that of mirror/overlap.h in each.
 #pragma once
 
 #include <cstdint>
@@ -13,6 +13,31 @@
 namespace mirror {
 namespace overlap {
 namespace {
+
+inline bool any_bit(const uint64_t* block) {
+#if defined(__AVX512BW__)
+  const __m512i words = _mm512_loadu_si512(block);
+  return _mm512_test_epi64_mask(words, words) != 0;
+#elif defined(__AVX2__)
+  const __m256i* const halves = reinterpret_cast<const __m256i*>(block);
+  const __m256i words = _mm256_or_si256(_mm256_loadu_si256(halves), _mm256_loadu_si256(halves + 1));
+  return _mm256_testz_si256(words, words) == 0;
+#else
+  uint64_t any = 0;
+  for (int64_t w = 0; w < kBlockWords; ++w) any |= block[w];
+  return any != 0;
+#endif
+}
+
+void occupied(const uint64_t* words, int64_t blocks, uint64_t* mask) {
+  for (int64_t first = 0; first < blocks; first += 64) {
+    uint64_t bits = 0;
+    const int64_t count = blocks - first < 64 ? blocks - first : 64;
+    for (int64_t b = 0; b < count; ++b)
+      bits |= static_cast<uint64_t>(any_bit(words + (first + b) * kBlockWords)) << b;
+    mask[first / 64] = bits;
+  }
+}
 
 // sums[l] += the weights of triangles l, l + 8, ... of a word that is in both sets.
 #if defined(__AVX512BW__)
