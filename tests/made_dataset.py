@@ -43,6 +43,7 @@ def write_scene(
         "measures": ["triangles"],
         "surface": "mesh",
         "has_masks": masks is not None,
+        "has_covered": False,
         "anchors": 0,
         "pairs": {
             "strong": int((labels == STRONG).sum()),

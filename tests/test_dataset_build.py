@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -18,9 +19,11 @@ from strip_scene import LENGTH, PHOTOS, band, shares, write_strip
 from mirror_sfm.dataset.build import RunOptions, build_dataset
 from mirror_sfm.dataset.format import open_dataset
 from mirror_sfm.dataset.making import WORK, Task, make_scene
+from mirror_sfm.dataset.sampling import Sampler
 from mirror_sfm.dataset.sources import SceneOptions, SceneSource
 from mirror_sfm.errors import MirrorError, UsageError
 from mirror_sfm.overlap.measured import MASK_SIDE, NONE, STRONG, WEAK
+from mirror_sfm.overlap.pictures import FIRST_ONLY, SECOND_ONLY, SHARED
 from mirror_sfm.scenes.meshes import read_mesh, write_mesh
 from mirror_sfm.scenes.scene import Mesh
 
@@ -393,3 +396,48 @@ def test_command_line(strip_scene: Path, tmp_path: Path) -> None:
     ):
         run = subprocess.run(command(*wrong), env=environment(), capture_output=True, text=True, check=False)
         assert run.returncode == 2 and message in run.stderr and run.stderr.count("\n") == 1, run.stderr
+
+
+def test_pictures_show_triplets_under_their_masks(strip_scene: Path, tmp_path: Path) -> None:
+    entry = made(strip_scene, tmp_path / "out")
+    assert (entry.array("covered") == 255).all()
+    run = subprocess.run(
+        command("show", tmp_path / "out", "--pictures", tmp_path / "pictures", "--count", 3),
+        env=environment(), capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert run.stdout.startswith("strip: 8 of 8")
+    pictures = sorted((tmp_path / "pictures").iterdir())
+    assert [path.name for path in pictures] == ["000_strip.png", "001_strip.png", "002_strip.png"]
+    column = Sampler(open_dataset(tmp_path / "out"), 3, 0).draw(0)[0]
+    anchor, strong, _ = column.photos
+    picture = np.asarray(Image.open(pictures[0]), float)
+    assert picture.shape == (112, 4 * 112 + 24, 3)
+    for left, (photo, other, only) in zip(
+        (0, 120), ((anchor, strong, FIRST_ONLY), (strong, anchor, SECOND_ONLY)), strict=True
+    ):
+        tint = (picture[:, left : left + 112] - 0.45 * entry.array("photos")[photo]) / 0.55
+        shared = band(photo, other, 112) > 0.5
+        for colour, where in ((SHARED, shared), (only, ~shared)):
+            near = np.abs(tint - np.array(colour)).max(axis=2) < 3
+            assert near[where].mean() > 0.85  # the columns of one cell lie on the edge
+
+
+def test_every_option_is_on_the_page() -> None:
+    from typer.main import get_command
+
+    from mirror_sfm.cli.dataset import dataset_app
+
+    page = (ROOT / "docs" / "dataset.md").read_text()
+    for sub in get_command(dataset_app).commands.values():
+        for parameter in sub.params:
+            for option in (option for option in parameter.opts if option.startswith("--") and option != "--help"):
+                assert f"`{option}`" in page or f"`{option} " in page, option
+
+
+def test_examples_of_the_page_run(strip_scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch")
+    made(strip_scene, tmp_path / "dataset")
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "dataset.md").read_text(), re.S)
+    assert len(blocks) == 2
+    exec("\n".join(blocks).replace("num_workers=4", "num_workers=0").replace("== 99", "== 1"), {})

@@ -110,6 +110,8 @@ def build(
 @dataset_app.command()
 def show(
     folder: Annotated[Path, typer.Argument(metavar="DATASET", help="Folder of a data set.", show_default=False)],
+    pictures: Annotated[Place, typer.Option(metavar="FOLDER", help="Write triplets with their masks here.")] = None,
+    count: Annotated[int, typer.Option(min=1, help="How many.")] = 8,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Print what a data set holds, a line per scene; every file is checked."""
@@ -119,6 +121,11 @@ def show(
         from mirror_sfm.dataset.format import counts_of, open_dataset
 
         dataset = open_dataset(folder)
+        if pictures is not None:
+            from mirror_sfm.dataset.pictures import write_pictures
+
+            make_folder(pictures)
+            write_pictures(dataset, pictures, count)
         if as_json:
             scenes = {scene.name: counts_of(scene.about) for scene in dataset}
             typer.echo(json.dumps({"settings": dataset.settings, "scenes": scenes}, indent=2))

@@ -33,6 +33,7 @@ ARRAYS: dict[str, tuple[str, tuple[int | str, ...]]] = {
     "overlap": ("<f8", ("P",)),
     "labels": ("|u1", ("P",)),
     "masks": ("|u1", ("L", 2, MASK_SIDE, MASK_SIDE)),
+    "covered": ("|u1", ("N", MASK_SIDE, MASK_SIDE)),
     **{f"halves_{measure}": ("<f8", ("P", 2)) for measure in MEASURES},
     **{f"seen_{measure}": ("<f8", ("N",)) for measure in MEASURES},
 }
@@ -53,6 +54,7 @@ class SceneEntry:
         surface: "mesh", "sparse points", "depth" or "".
         labelled: pairs with a label; row k of `array("masks")` belongs to the k-th of them.
         has_masks: whether there are masks.
+        has_covered: whether it says which part of a photo shows any surface.
         anchors: photos with a strong and a weak partner, none of them held out.
         about: all of scene.json.
     """
@@ -66,6 +68,7 @@ class SceneEntry:
     surface: str
     labelled: int
     has_masks: bool
+    has_covered: bool
     anchors: int
     about: Mapping[str, Any]
 
@@ -73,7 +76,8 @@ class SceneEntry:
     def arrays(self) -> tuple[str, ...]:
         """Names of the arrays it has."""
         columns = (f"{kind}_{measure}" for measure in self.measures for kind in ("halves", "seen"))
-        return ("photos", "pairs", "overlap", "labels", *(("masks",) if self.has_masks else ()), *columns)
+        cells = [name for name in ("masks", "covered") if getattr(self, f"has_{name}")]
+        return ("photos", "pairs", "overlap", "labels", *cells, *columns)
 
     def array(self, name: str) -> NDArray[Any]:
         """One of `arrays`, mapped read-only."""
@@ -161,6 +165,7 @@ def open_scene(folder: Path, size: int) -> SceneEntry:
             surface=str(about["surface"]),
             labelled=labelled,
             has_masks=bool(about["has_masks"]),
+            has_covered=bool(about["has_covered"]),
             anchors=int(about["anchors"]),
             about=about,
         )

@@ -28,6 +28,8 @@ def write_overlap(out: Path, overlap: Overlap, options: LabelOptions) -> dict[st
         masks = new_array(out, "masks", (len(rows), 2, MASK_SIDE, MASK_SIDE))
         for place, row in enumerate(rows):
             masks[place] = overlap.masks[row]
+    if overlap.covered is not None:
+        write_array(out, "covered", overlap.covered)
     return {"names": list(overlap.names), "measures": sorted(overlap.halves), "surface": overlap.surface}
 
 
@@ -46,7 +48,7 @@ def join(
         What scene.json holds.
     """
     names = [photo["name"] for photo in photos.about["photos"]]
-    kept, found = _of_photos(overlap, names)
+    rows, kept, found = _of_photos(overlap, names)
     rules = options.labels_on(found.surface)
     labels = found.labels(rules)
     linked(photos.folder / "photos.npy", out / "photos.npy")
@@ -56,9 +58,11 @@ def join(
     for measure, halves in found.halves.items():
         write_array(out, f"halves_{measure}", halves)
         write_array(out, f"seen_{measure}", found.seen[measure])
-    masks = overlap.folder / "masks.npy"
+    masks, covered = overlap.folder / "masks.npy", overlap.folder / "covered.npy"
     if masks.is_file():
         _write_masks(out, masks, kept)
+    if covered.is_file():
+        write_array(out, "covered", np.load(covered)[rows >= 0])
     held_out = _held_out(name, names, options.holdout)
     trained = np.array([not held_out[a] and not held_out[b] for a, b in found.pairs], bool)
     strong, weak = (found.pairs[trained & (labels == label)] for label in (STRONG, WEAK))
@@ -67,6 +71,7 @@ def join(
         "surface": found.surface,
         "measures": list(found.halves),
         "has_masks": masks.is_file(),
+        "has_covered": covered.is_file(),
         "pairs": {
             "strong": int((labels == STRONG).sum()),
             "weak": int((labels == WEAK).sum()),
@@ -82,8 +87,9 @@ def join(
     return about
 
 
-def _of_photos(overlap: Part, names: Sequence[str]) -> tuple[NDArray[np.bool_], Overlap]:
-    """Which pairs are of photos that are there, and the overlap of these, without masks."""
+def _of_photos(overlap: Part, names: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.bool_], Overlap]:
+    """Row of every name of the overlap, -1 of photos that are not there; which pairs are of photos that are; and the
+    overlap of these, without masks."""
     row = {name: place for place, name in enumerate(names)}
     rows = np.array([row.get(name, -1) for name in overlap.about["names"]], np.int64)
     pairs = rows[np.load(overlap.folder / "pairs.npy")].reshape(-1, 2)
@@ -94,7 +100,7 @@ def _of_photos(overlap: Part, names: Sequence[str]) -> tuple[NDArray[np.bool_], 
         seen[measure] = np.zeros(len(names))
         seen[measure][rows[rows >= 0]] = np.load(overlap.folder / f"seen_{measure}.npy")[rows >= 0]
     found = Overlap(tuple(names), pairs[kept].astype(np.int32), halves, seen, surface=overlap.about["surface"])
-    return kept, found
+    return rows, kept, found
 
 
 def _write_masks(out: Path, source: Path, kept: NDArray[np.bool_]) -> None:
