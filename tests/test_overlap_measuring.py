@@ -277,7 +277,14 @@ def test_what_cannot_be_measured_is_said() -> None:
         measure_overlap(Scene("bare", views))
     with pytest.raises(MirrorError, match="the mesh has no triangles"):
         measure_overlap(Scene("empty", views, mesh=Mesh(np.zeros((3, 3)), np.zeros((0, 3), np.int32))))
-    for wrong in ({"long_side": 0}, {"finest": 0}, {"min_pixels": 0}, {"near": 0.0}, {"depth_tolerance": 1.0}, {"threads": 0}):
+    for wrong in (
+        {"long_side": 0},
+        {"finest": 0},
+        {"min_pixels": 0},
+        {"near": 0.0},
+        {"depth_tolerance": 1.0},
+        {"threads": 0},
+    ):
         with pytest.raises(UsageError, match=next(iter(wrong))):
             OverlapOptions(**wrong)
 

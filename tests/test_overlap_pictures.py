@@ -152,6 +152,7 @@ def test_the_command_can_be_brief_and_label_otherwise(folder: Path, tmp_path: Pa
         (["--pair", "a.png", "b.png"], "--pair draws pictures", 2),
         (["--depth-camera", "1,2,3"], "--depth-camera: expected four numbers", 2),
         (["--depth-camera", "1,2,3,4"], "--depth-camera is that of depth maps, and there are none", 2),
+        (["--depth", "x"], "--mesh and --depth are two surfaces", 2),
         (["--truth", "absent.csv"], "cannot read absent.csv", 2),
     ],
 )

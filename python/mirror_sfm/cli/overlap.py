@@ -31,7 +31,7 @@ def overlap(
     model: Annotated[File, typer.Option(metavar="FOLDER", help="A COLMAP model of it.")] = None,
     images: Annotated[File, typer.Option(metavar="FOLDER", help="Its photos.")] = None,
     cameras: Annotated[File, typer.Option(metavar="FILE", help="Its cameras, JSON or 3 x 3 intrinsics.")] = None,
-    depth: Annotated[File, typer.Option(metavar="FOLDER", help="Its depth maps; they count without a mesh.")] = None,
+    depth: Annotated[File, typer.Option(metavar="FOLDER", help="Its depth maps, in place of a surface.")] = None,
     depth_camera: Annotated[
         Text,
         typer.Option(metavar="FX,FY,CX,CY", help="Of the depth maps, where they differ from the photos'; or a file."),
@@ -54,7 +54,7 @@ def overlap(
     t_sfm: Annotated[float, typer.Option(min=0, help="Common-track ratio from which pairs overlap wholly.")] = 0.2,
     average: Annotated[str, typer.Option(metavar="HOW", help="geometric, arithmetic, min or max.")] = "geometric",
     weight: Annotated[str, typer.Option(metavar="WHAT", help="Labels count triangles, areas or pixels.")] = "triangles",
-    masks: Annotated[bool, typer.Option(help="Make masks.")] = True,
+    masks: Annotated[bool, typer.Option(help="Write masks into overlap.npz.")] = True,
     list_pairs: Annotated[bool, typer.Option("--list/--no-list", help="Print every pair.")] = True,
     threads: Threads = None,
 ) -> None:
@@ -109,13 +109,17 @@ def overlap(
 
 
 def given_scene(folder: Path, depth_camera: str | None, **parts: Any) -> Scene:
-    """Reads a scene; the camera of its depth maps is four numbers for pictures of their size, or a file."""
+    """Reads a scene; the camera of its depth maps is four numbers, for maps of their size, or a file."""
     from mirror_sfm.scenes.cameras import Pinhole
     from mirror_sfm.scenes.reading import read_scene
     from mirror_sfm.scenes.scene import DepthMap
 
     values = _numbers(depth_camera) if depth_camera is not None else None
+    if parts["mesh"] is not None and parts["depth"] is not None:
+        raise UsageError("--mesh and --depth are two surfaces: give one of them")
     scene = read_scene(folder, depth_camera=depth_camera if values is None else None, **parts)
+    if parts["depth"] is not None:  # what is named counts, whatever else lies in the folder
+        scene = replace(scene, mesh=None)
     if depth_camera is not None and not scene.depths:
         raise UsageError("--depth-camera is that of depth maps, and there are none; give --depth FOLDER")
     if values is None:

@@ -16,6 +16,7 @@ from mirror_sfm.scenes.scene import Scene, Tracks
 
 VIEWS_AT_ONCE = 8  # drawn in one call: they share the stream of triangles
 PIXELS_AT_ONCE = 1 << 24
+_VERTICES = 1 << 16  # are enough for a median
 _REMEMBERED = 16  # cameras whose distortion is kept in memory
 
 
@@ -106,8 +107,10 @@ def _sizes(camera: Camera, long_side: int) -> tuple[Pinhole, int, int]:
 
 
 def median_depth(view: View, row: int, tracks: Tracks | None, vertices: NDArray[np.float64]) -> float:
-    """Median depth of the points that a view sees; without any, of the vertices before it; 1 where there are none."""
-    for points in (tracks.points[tracks.of(row)] if tracks is not None else vertices[:0], vertices):
+    """Median depth of the points that a view sees; without any, of an even share of the vertices, those before it;
+    1 where there are none, and nothing to see."""
+    some = vertices[:: max(1, len(vertices) // _VERTICES)]
+    for points in (tracks.points[tracks.of(row)] if tracks is not None else some[:0], some, vertices):
         # Spelled out, not as a matrix product: the same bits on every processor.
         rotation, shift = view.cam_from_world[2, :3], view.centre
         depth = sum(rotation[k] * (points[:, k] - shift[k]) for k in range(3))

@@ -20,6 +20,7 @@ _log = logging.getLogger("mirror_sfm")
 
 ENOUGH = 2  # pixels per triangle that is seen: nine in ten of those in view then own one
 LONGEST = 16384  # pixels of a picture's long side
+_FACES_AT_ONCE = 1 << 18  # whose areas are computed
 
 
 class Surface:
@@ -89,12 +90,15 @@ class Surface:
 
 def face_areas(vertices: NDArray[np.float64], faces: NDArray[np.int32]) -> NDArray[np.float64]:
     """[F] square units of the world; 0 of faces with a corner that is not finite."""
-    with np.errstate(invalid="ignore", over="ignore"):
-        a, b, c = (vertices[faces[:, k]] for k in range(3))
-        b, c = b - a, c - a
-        x, y, z = (b[:, i] * c[:, j] - b[:, j] * c[:, i] for i, j in ((1, 2), (2, 0), (0, 1)))
-        areas = 0.5 * np.sqrt(x * x + y * y + z * z)
-    return np.where(np.isfinite(areas), areas, 0.0)
+    areas = np.zeros(len(faces))
+    for start in range(0, len(faces), _FACES_AT_ONCE):
+        with np.errstate(invalid="ignore", over="ignore"):
+            a, b, c = (vertices[corner] for corner in faces[start : start + _FACES_AT_ONCE].T)
+            b, c = b - a, c - a
+            x, y, z = (b[:, i] * c[:, j] - b[:, j] * c[:, i] for i, j in ((1, 2), (2, 0), (0, 1)))
+            some = 0.5 * np.sqrt(x * x + y * y + z * z)
+        areas[start : start + _FACES_AT_ONCE] = np.where(np.isfinite(some), some, 0.0)
+    return areas
 
 
 def _named(mesh: Mesh) -> str:
