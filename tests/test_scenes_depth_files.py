@@ -123,3 +123,10 @@ def test_cameras_of_other_sizes():
     for other, size in ((camera, (48, 64)), (Camera("SIMPLE_RADIAL", (100, 32, 24, 0.1), 64, 48), (128, 96))):
         with pytest.raises(MirrorError, match=r"the cameras are for pictures of 64 x 48 pixels, photos have"):
             scaled_camera(other, *size)
+
+
+def test_sixteen_bits_in_thirty_two(tmp_path):
+    Image.fromarray(VALUES.astype(np.int32)).save(tmp_path / "a.tif")
+    assert read_depth(tmp_path / "a.tif", 1000)[1].tolist() == pytest.approx([65.534, 0, 2.5])
+    Image.fromarray(VALUES.astype(np.int32) * 2).save(tmp_path / "a.tif")  # these really are 32
+    assert read_depth(tmp_path / "a.tif", 1000)[1].tolist() == pytest.approx([131.068, 131.07, 5])

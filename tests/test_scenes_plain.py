@@ -120,6 +120,7 @@ MIRRORED = [[-1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0]]
         ({"cameras": [entry()]}, "camera 0: expected an object with a name"),
         ({"cameras": [3]}, "camera 0: expected an object with a name"),
         ({"cameras": [entry(name="a"), entry(name="a")]}, "camera a: is there twice"),
+        ({"cameras": {"x/../../a": entry()}}, "expected a name inside the folder of photos"),
         ({"cameras": {"a": {"K": K}}}, "camera a: expected one of cam_from_world, world_to_cam"),
         ({"cameras": {"a": entry(cam_to_world=POSE.tolist())}}, "camera a: expected one of cam_from_world"),
         ({"cameras": {"a": {"cam_from_world": POSE.tolist()}}}, "camera a: expected model and params, or K"),

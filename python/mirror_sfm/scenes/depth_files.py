@@ -165,9 +165,11 @@ def _picture(path: Path) -> np.ndarray:
         with reasons_in_words(), large_photos_allowed(), open_image(content) as image:
             if image.mode not in ("I;16", "I;16B", "I", "F", "L"):
                 raise UnusablePhoto(f"a picture of mode {image.mode}; expected one channel of 16 bits")
-            return np.asarray(image)
+            values = np.asarray(image)
     except UnusablePhoto as reason:
         raise MirrorError(f"{shown(str(path))} is not a depth map: {reason}") from reason
+    wide = values.dtype == np.int32 and values.min() >= 0 and values.max() <= _NO_READING
+    return values.astype(np.uint16) if wide else values  # older releases of Pillow give 16 bits as 32
 
 
 def _numpy(path: Path) -> np.ndarray:

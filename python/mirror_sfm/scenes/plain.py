@@ -12,7 +12,7 @@ import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -93,6 +93,8 @@ def read_plain_cameras(path: str | os.PathLike[str]) -> PlainCameras:
             raise broken(path, f"camera {place}", "expected an object with a name")
         if name in seen:
             raise broken(path, f"camera {shown(name)}", "is there twice")
+        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+            raise broken(path, f"camera {shown(name)}", "expected a name inside the folder of photos")
         seen.add(name)
         cameras.append(_camera(path, name, entry, size))
         matrices.append("K" in entry)
