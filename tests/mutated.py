@@ -1,4 +1,4 @@
-"""Damaged files for every reader of binary files: `python tests/mutated.py FOLDER [COUNT] [READER...]`.
+"""Damaged files for every reader: `python tests/mutated.py FOLDER [COUNT] [READER...]`.
 
 Runs in a process of its own with limited memory, so that a crash, a hang or a blow-up is seen. Prints a line of JSON
 per reader: how many inputs were read, how many were refused in one line, and what went wrong otherwise.
@@ -23,6 +23,18 @@ from PIL import Image
 MEMORY = 1 << 30  # bytes beyond what the process has at the start
 SLOW = 2.0  # seconds of the processor for one small input
 _HUGE = [0, 1, 0x7F, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 1 << 40, (1 << 63) - 1, (1 << 64) - 1]
+
+GL3D_LINE = (
+    "0 3995.67 3995.67 2304 1728 0 63.6722 -28.8643 53.9166 1 0 0 0 1 0 0 0 1 0.0131149 0.0165777 -0.02 4608 3456"
+)
+PLAIN = {
+    "image_size": [640, 480],
+    "cameras": {
+        "a": {"K": [[5, 0, 3], [0, 5, 2], [0, 0, 1]], "cam_to_world": np.eye(4).tolist()},
+        "b": {"model": "OPENCV", "params": [1, 2, 3, 4, 0, 0, 0, 0], "cam_from_world": np.eye(3, 4).tolist()},
+    },
+    "first_pixel_centre": [0, 0],
+}
 
 
 def mutations(content: bytes, count: int, seed: int) -> Iterator[bytes]:
@@ -78,6 +90,7 @@ def readers() -> dict[str, tuple[str, bytes, Callable[[Path], object]]]:
     from mirror_sfm.scenes.depth_files import read_depth
     from mirror_sfm.scenes.meshes import read_mesh
     from mirror_sfm.scenes.pfm import read_pfm
+    from mirror_sfm.scenes.plain import read_plain_cameras
 
     rng = np.random.default_rng(0)
     made: dict[str, tuple[str, bytes, Callable[[Path], object]]] = {}
@@ -100,17 +113,20 @@ def readers() -> dict[str, tuple[str, bytes, Callable[[Path], object]]]:
     made["depth_npy"] = ("a.npy", npy.getvalue(), read_depth)
     stereo = b"8&6&1&" + depth.astype(np.float32).tobytes()
     made["depth_colmap"] = ("a.jpg.geometric.bin", stereo, read_depth)
+    made["cameras.txt"] = ("cameras.txt", GL3D_LINE.encode(), cameras.read_cameras)
+    made["cameras.json"] = ("cameras.json", json.dumps(PLAIN).encode(), read_plain_cameras)
     for suffix, content in mesh_files().items():
         made[suffix] = (f"mesh{suffix}", content, read_mesh)
     return made
 
 
 def mesh_files() -> dict[str, bytes]:
-    """A cube in every binary format, and a PLY with colours."""
+    """A cube in every format."""
     import trimesh
 
     box = trimesh.creation.box()
-    return {f".{kind}": box.export(file_type=kind) for kind in ("ply", "stl", "glb")}
+    made = {f".{kind}": box.export(file_type=kind) for kind in ("ply", "stl", "glb", "obj", "off")}
+    return {suffix: content.encode() if isinstance(content, str) else content for suffix, content in made.items()}
 
 
 def run(name: str, folder: Path, count: int) -> dict[str, object]:
@@ -126,6 +142,7 @@ def run(name: str, folder: Path, count: int) -> dict[str, object]:
     path.write_bytes(content)
     read(path)
     for k, damaged in enumerate(mutations(content, count, 1 + sum(map(ord, name)))):
+        path.unlink()  # written over, file systems flush it to the disk
         path.write_bytes(damaged)
         started = time.process_time()
         try:

@@ -1,4 +1,4 @@
-"""A thousand damaged files for every reader of binary files: each is read, or refused in one line."""
+"""A thousand damaged files for every reader: each is read, or refused in one line."""
 
 import json
 import os
@@ -12,7 +12,8 @@ HERE = Path(__file__).parent
 COUNT = 1000
 MODEL = ["cameras.bin", "images.bin", "points3D.bin", "rigs.bin", "frames.bin"]
 GL3D = ["pfm", "mask.bin", "corr.bin", "kpts", "train_list"]
-READERS = [*MODEL, *GL3D, "depth_png", "depth_npy", "depth_colmap", ".ply", ".stl", ".glb"]
+TEXT = ["cameras.txt", "cameras.json", ".obj", ".off"]
+READERS = [*MODEL, *GL3D, *TEXT, "depth_png", "depth_npy", "depth_colmap", ".ply", ".stl", ".glb"]
 
 
 @pytest.fixture(scope="module")
