@@ -45,6 +45,11 @@ void launch(const char* op, Stream stream, void (*kernel)(Parameters...), Grid g
 #endif
 }
 
+// Nothing is asked of CUDA where there is nothing to fill.
+inline void fill_bytes(const char* op, void* data, int value, int64_t bytes, Stream stream) {
+  if (bytes > 0) check(cudaMemsetAsync(data, value, static_cast<size_t>(bytes), stream), op);
+}
+
 inline int device_attribute(cudaDeviceAttr attribute, const char* op) {
   int device = 0, value = 0;
   check(cudaGetDevice(&device), op);

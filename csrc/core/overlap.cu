@@ -35,8 +35,7 @@ void launch_sets(const char* op, const SetWork& work, int64_t views, Stream stre
   if (work.min_pixels <= 1) {
     launch(op, stream, mark_pixels, pixels, kOverlapThreads, 0, work);
   } else {
-    check(cudaMemsetAsync(work.owned, 0, static_cast<size_t>(views * work.faces) * sizeof(uint32_t), stream),
-          op);
+    fill_bytes(op, work.owned, 0, views * work.faces * static_cast<int64_t>(sizeof(uint32_t)), stream);
     launch(op, stream, count_pixels, pixels, kOverlapThreads, 0, work);
     launch(op, stream, keep_triangles, {ceil_div(work.words, kOverlapWarps), views}, kOverlapThreads, 0,
            work);
@@ -65,9 +64,8 @@ void visible_triangles(const IdMaps& maps, int64_t num_faces, int64_t min_pixels
                bitsets,
                counts,
                take_owned(pieces, maps.views, num_faces, min_pixels)};
-  const size_t views = static_cast<size_t>(maps.views), words = static_cast<size_t>(work.words);
-  check(cudaMemsetAsync(bitsets, 0, views * words * sizeof(uint64_t), stream), op);
-  check(cudaMemsetAsync(counts, 0, views * sizeof(int64_t), stream), op);
+  fill_bytes(op, bitsets, 0, maps.views * work.words * static_cast<int64_t>(sizeof(uint64_t)), stream);
+  fill_bytes(op, counts, 0, maps.views * static_cast<int64_t>(sizeof(int64_t)), stream);
   if (num_faces == 0) return;
   const int64_t step = std::max<int64_t>(views_at_once(maps.views, num_faces, min_pixels), 1);
   for (int64_t first = 0; first < maps.views; first += step) {
@@ -81,8 +79,7 @@ void visible_triangles(const IdMaps& maps, int64_t num_faces, int64_t min_pixels
 void shared_triangles(const Bitsets& sets, int32_t* shared, Stream stream) {
   constexpr const char* op = "shared_triangles";
   check(cudaGetLastError(), op);
-  const size_t bytes = static_cast<size_t>(sets.views * sets.views) * sizeof(int32_t);
-  check(cudaMemsetAsync(shared, 0, bytes, stream), op);
+  fill_bytes(op, shared, 0, sets.views * sets.views * static_cast<int64_t>(sizeof(int32_t)), stream);
   if (sets.views == 0 || sets.words == 0) return;
   const int64_t tiles = ceil_div(sets.views, kShareTile), pairs = tiles * (tiles + 1) / 2;
   // Blocks for every multiprocessor several times over, but not less than eight chunks for each.

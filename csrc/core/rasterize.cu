@@ -12,8 +12,9 @@ namespace mirror {
 namespace cuda {
 namespace {
 
-constexpr int64_t kScratchBytes = int64_t{128} << 20;  // of all views at a time, where one takes less
-constexpr int kBlocksPerProcessor = 4;                 // of kernels that work through lists
+// Of all views at a time, where one takes less: about what the level-2 cache holds, yet launches enough work.
+constexpr int64_t kScratchBytes = int64_t{64} << 20;
+constexpr int kBlocksPerProcessor = 4;  // of kernels that work through lists
 
 // Scratch memory: cameras of all views, the rest of a few.
 struct RasterScratch {
@@ -61,10 +62,10 @@ void check_arguments(const char* op, const Mesh& mesh, const Cameras& cameras, c
 
 // Fills the keys of `views`.
 void draw(const char* op, const RasterWork& work, int64_t views, Stream stream) {
-  const size_t pixels = static_cast<size_t>(work.size.height * work.size.width);
-  check(cudaMemsetAsync(work.keys, 0xff, static_cast<size_t>(views) * pixels * sizeof(uint64_t), stream), op);
+  const int64_t pixels = views * work.size.height * work.size.width;
+  fill_bytes(op, work.keys, 0xff, pixels * static_cast<int64_t>(sizeof(uint64_t)), stream);
   if (work.mesh.num_faces == 0) return;
-  check(cudaMemsetAsync(work.counts, 0, static_cast<size_t>(views) * 2 * sizeof(uint32_t), stream), op);
+  fill_bytes(op, work.counts, 0, views * 2 * static_cast<int64_t>(sizeof(uint32_t)), stream);
   launch(op, stream, project_vertices, {ceil_div(work.mesh.num_vertices, kRasterThreads), views},
          kRasterThreads, 0, work);
   launch(op, stream, draw_small, {ceil_div(work.mesh.num_faces, kRasterThreads), views}, kRasterThreads, 0,
@@ -134,9 +135,8 @@ void rasterize_visible(const Mesh& mesh, const Cameras& cameras, const RasterSiz
   Pieces pieces(workspace, op);
   RasterScratch scratch = carve(pieces, mesh, cameras.views, size, min_pixels > 1);
   const int64_t words = words_of(mesh.num_faces);
-  const size_t views = static_cast<size_t>(cameras.views);
-  check(cudaMemsetAsync(bitsets, 0, views * static_cast<size_t>(words) * sizeof(uint64_t), stream), op);
-  check(cudaMemsetAsync(counts, 0, views * sizeof(int64_t), stream), op);
+  fill_bytes(op, bitsets, 0, cameras.views * words * static_cast<int64_t>(sizeof(uint64_t)), stream);
+  fill_bytes(op, counts, 0, cameras.views * static_cast<int64_t>(sizeof(int64_t)), stream);
   // The low half of a key is the face, -1 where there is none.
   run(op, scratch, cameras, min_pixels > 1, cull, stream, [&](int64_t first, int64_t few) {
     const SetWork work{reinterpret_cast<const int32_t*>(scratch.work.keys),

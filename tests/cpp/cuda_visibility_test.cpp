@@ -265,7 +265,7 @@ void test_indices_outside(check::Random& random) {
 // More vertices than the scratch memory holds for two views at a time.
 void test_views_in_turn(check::Random& random) {
   Scene scene = terrain(4, 0, random);
-  scene.vertices.resize(3 * 4300000, 1);
+  scene.vertices.resize(3 * 2200000, 1);
   scene.narrow.resize(scene.vertices.size(), 1);
   scene.near.resize(2);
   const Mesh mesh = scene.mesh(false);
