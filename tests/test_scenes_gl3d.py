@@ -280,6 +280,24 @@ def test_scene(scene):
     assert camera.intrinsics == pytest.approx([3995.67 * 400 / 4608, 3995.67 * 300 / 3456, 200, 150])
 
 
+@pytest.mark.parametrize(("old", "new"), [(1, "00000003"), (1, "999999999"), (2, "0002"), (0, "01")])
+def test_photos_of_other_indices(scene, old, new):
+    photos = scene / "undist_images"
+    (photos / f"{old:08d}.jpg").rename(photos / f"{new}.jpg")
+    if new == "0002":  # digits more or less: the same index
+        photos_twice = photos / "2.png"
+        (photos / "00000001.jpg").rename(photos_twice)
+        with pytest.raises(MirrorError, match="undist_images: two photos of one index"):
+            read_scene(scene)
+        photos_twice.rename(photos / "00000001.jpg")
+        assert read_scene(scene).views[1].name == "0002.jpg"
+    else:
+        with pytest.raises(
+            MirrorError, match=rf"undist_images: 3 photos, none of index {old}; expected one for each of"
+        ):
+            read_scene(scene)
+
+
 def test_scene_without_photos(scene):
     for photo in (scene / "undist_images").iterdir():
         photo.unlink()
@@ -301,6 +319,7 @@ def test_scene_without_photos(scene):
         (LINE.replace("0.919771", "nan"), "line 1: expected a finite number, found 'nan'"),
         (LINE.replace("0.919771", "0.5"), "line 1: expected a rotation, row by row"),
         (LINE.replace("4608 3456", "4608.5 3456"), "line 1: expected the photo's width and height"),
+        (LINE.replace("0 3995.67", "99999999 3995.67", 1), "line 1: expected an index below 1048576, found 99999999"),
         (LINE.replace("0 3995.67", "-1 3995.67", 1), "line 1: expected the index of the image"),
         (LINE.replace("3995.67", "0", 1), "line 1: expected focal lengths above 0"),
         ("", "line 1: expected a camera, found nothing"),

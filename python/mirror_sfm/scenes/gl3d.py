@@ -76,11 +76,13 @@ def _names(scene: Path, images: Path | None, least: int) -> list[str]:
         if all(index.isascii() and index.isdigit() and len(index) < 10 for index in indices) and names:
             by_index = {int(index): name for index, name in zip(indices, names, strict=True)}
             count = max(max(by_index) + 1, least)
-            absent = [k for k in range(count) if k not in by_index]
-            if absent:
+            if len(by_index) < len(names):
+                raise MirrorError(f"{shown(str(images))}: two photos of one index; expected 00000000 and so on")
+            if len(by_index) < count:
+                absent = next(k for k in range(count) if k not in by_index)
                 raise MirrorError(
-                    f"{shown(str(images))}: no photo of index {absent[0]}; expected {absent[0]:08d} and a suffix, "
-                    f"one for each of {count} images"
+                    f"{shown(str(images))}: {len(names)} photos, none of index {absent}; expected one for each of "
+                    f"{count} images, 00000000 and so on"
                 )
             return [by_index[k] for k in range(count)]
         if len(names) >= least:

@@ -18,6 +18,7 @@ from mirror_sfm.scenes.cameras import Camera, Pinhole
 from mirror_sfm.scenes.files import Cursor, Line, broken, read_lines, write_file, written
 
 _ROW = np.dtype("<f4")
+_MOST = 1 << 20  # images of a scene
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,8 @@ def _camera(line: Line) -> GL3DCamera:
     if len(line.words) not in (18, 23):
         raise line.broken(f"expected 23 numbers (18 in version 1) of a camera, found {len(line.words)} words")
     index, values = line.whole(0, "the index of the image"), line.numbers(1)
+    if index >= _MOST:
+        raise line.broken(f"expected an index below {_MOST}, found {index}")
     k, translation, rotation = tuple(values[:5]), tuple(values[5:8]), tuple(values[8:17])
     if k[0] <= 0 or k[1] <= 0:
         raise line.broken("expected focal lengths above 0")
