@@ -280,7 +280,7 @@ def test_scene(scene):
     assert camera.intrinsics == pytest.approx([3995.67 * 400 / 4608, 3995.67 * 300 / 3456, 200, 150])
 
 
-@pytest.mark.parametrize(("old", "new"), [(1, "00000003"), (1, "999999999"), (2, "0002"), (0, "01")])
+@pytest.mark.parametrize(("old", "new"), [(1, "00000003"), (1, "999999999"), (2, "0002"), (0, "04")])
 def test_photos_of_other_indices(scene, old, new):
     photos = scene / "undist_images"
     (photos / f"{old:08d}.jpg").rename(photos / f"{new}.jpg")
