@@ -24,6 +24,7 @@ from mirror_sfm.threads import parallel
 
 Points = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]  # x, y, z
 _REMEMBERED = 16  # cameras whose distortion is kept in memory
+_POINTS_AT_ONCE = 1 << 15  # stay in the cache
 
 
 class Depths:
@@ -177,21 +178,28 @@ def covisible(a: SeenDepth, points: Points, b: SeenDepth, tolerance: float) -> N
         points: those of `a`.
         tolerance: relative to depth.
     """
-    # One multiplication and one addition at a time, never a matrix product: the same bits on every processor.
     pose = relative(a, b).astype(np.float32)
-    x, y, z = (row[0] * points[0] + row[1] * points[1] + row[2] * points[2] + row[3] for row in pose)
+    seen = np.zeros(len(a.depth), bool)
+    for start in range(0, len(a.valid), _POINTS_AT_ONCE):
+        some = slice(start, start + _POINTS_AT_ONCE)
+        x, y, z = (axis[some] for axis in points)
+        # One multiplication and one addition at a time, never a matrix product: the same bits on every processor.
+        x, y, z = (row[0] * x + row[1] * y + row[2] * z + row[3] for row in pose)
+        seen[a.valid[some][_found(x, y, z, b, np.float32(tolerance))]] = True
+    return seen
+
+
+def _found(
+    x: NDArray[np.float32], y: NDArray[np.float32], z: NDArray[np.float32], b: SeenDepth, tolerance: np.float32
+) -> NDArray[np.int64]:
+    """Which points in the camera of `b` are where its map says something is."""
     camera = b.camera
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         u = x / z * np.float32(camera.fx) + np.float32(camera.cx)
         v = y / z * np.float32(camera.fy) + np.float32(camera.cy)
-        inside = (z > 0) & (u >= 0) & (u < camera.width) & (v >= 0) & (v < camera.height)
-    at = np.flatnonzero(inside)
-    there = _depth_at(b, u[at], v[at])
-    deep = z[at]
-    at = at[(there > 0) & (np.abs(deep - there) <= np.float32(tolerance) * deep)]
-    seen = np.zeros(len(a.depth), bool)
-    seen[a.valid[at]] = True
-    return seen
+        at = np.flatnonzero((z > 0) & (u >= 0) & (u < camera.width) & (v >= 0) & (v < camera.height))
+    there, deep = _depth_at(b, u[at], v[at]), z[at]
+    return at[(there > 0) & (np.abs(deep - there) <= tolerance * deep)]
 
 
 def packed(pixels: NDArray[np.bool_]) -> NDArray[np.int64]:

@@ -54,7 +54,8 @@ class Overlap:
         names: of the N photos, sorted; photos without a pose are among them and see nothing.
         pairs: [P, 2] int32 rows of names, i < j, sorted.
         halves: by measure of MEASURES, [P, 2] float64 (i -> j, j -> i); measures the scene does not allow are absent.
-        seen: by measure, [N] float64: tracks, triangles, area (square units of the world), pixels that each photo sees.
+        seen: by measure, [N] float64: tracks, triangles, area (square units of the world), pixels that each photo sees;
+            inf where only its halves are known: at least something.
         masks: [P, 2, 56, 56] uint8 coverage (255 = the whole cell): on i's photo what j sees too, and the reverse;
             all 0 where no mask was asked for; None without surface and depth.
         covered: [N, 56, 56] uint8 coverage of each photo by any surface at all; None without surface and depth.
