@@ -32,14 +32,18 @@ class Survey:
         return scipy.sparse.csr_matrix((np.ones(len(self.columns), dtype), self.columns, self.rows), shape)
 
 
-def morton_rank() -> np.ndarray:
-    """[SIDE, SIDE, 2] int32: the number of each triangle, along a Morton curve."""
+def terrain() -> tuple[np.ndarray, np.ndarray]:
+    """Vertices [V, 3] float32, faces [2 SIDE SIDE, 3] int32, row by row."""
     grid = np.arange(SIDE + 1, dtype=np.float32) * np.float32(METRES / SIDE)
     vertices = np.stack([*np.meshgrid(grid, grid, indexing="ij"), np.zeros((SIDE + 1, SIDE + 1))], -1, dtype=np.float32)
     corner = np.arange((SIDE + 1) ** 2, dtype=np.int32).reshape(SIDE + 1, SIDE + 1)
     a, b, c, d = corner[:-1, :-1], corner[1:, :-1], corner[1:, 1:], corner[:-1, 1:]
-    faces = np.stack([np.stack([a, b, c], -1), np.stack([a, c, d], -1)], 2).reshape(-1, 3)
-    order = mirror.morton_order(vertices.reshape(-1, 3), faces)
+    return vertices.reshape(-1, 3), np.stack([np.stack([a, b, c], -1), np.stack([a, c, d], -1)], 2).reshape(-1, 3)
+
+
+def morton_rank() -> np.ndarray:
+    """[SIDE, SIDE, 2] int32: the number of each triangle, along a Morton curve."""
+    order = mirror.morton_order(*terrain())
     rank = np.empty(len(order), np.int32)
     rank[order] = np.arange(len(order), dtype=np.int32)
     return rank.reshape(SIDE, SIDE, 2)

@@ -57,7 +57,9 @@ def targets() -> list[Target]:
         Target("pr_mac", "amx", k35, "mirror bf16 self-join", "peer", 20),
         Target("pr_mac", "amx", k5, "mirror bf16", "approximate", 3.5, "torch bf16"),
     ]
-    return table + [target for level in ("avx2", "avx512", "amx") for target in pooling_targets(level)]
+    for level in ("avx2", "avx512", "amx"):
+        table += pooling_targets(level) + overlap_targets(level)
+    return table
 
 
 def pooling_targets(level: str) -> list[Target]:
@@ -80,6 +82,18 @@ def pooling_targets(level: str) -> list[Target]:
             Target("pooling", level, backward, "mirror", "peer", 3.5),
         ]
     return table
+
+
+def overlap_targets(level: str) -> list[Target]:
+    """Shared triangles over scipy and over MKL; masks over torch, where a map meets many sets."""
+    table = []
+    for views in (200, 1000):
+        shared = f"shared, {views} views"
+        table += [
+            Target("overlap", level, shared, "mirror", "peer", 40, "scipy"),
+            Target("overlap", level, shared, "mirror", "peer", 12, "MKL"),
+        ]
+    return [*table, Target("overlap", level, "masks, 28 x 28, 64 pairs", "mirror", "peer", 10, "torch")]
 
 
 # Seconds that the whole job may take.

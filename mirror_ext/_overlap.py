@@ -33,7 +33,8 @@ def shared_triangles(bitsets: Tensor, weights: Tensor | None = None) -> Tensor:
     """Counts, or weighs, the triangles that every two views share: ``|T(i) ∩ T(j)|``, the numerator of Eq. 3.
 
     Only blocks of 512 triangles in which both views have any are looked at: meshes in the order of `morton_order` are
-    fast. Beyond the result the op takes at most 16 MB, and less than the bitsets do.
+    fast. Beyond the result the op takes about 16 MB at most, and less than the bitsets do; with weights also a float64
+    copy of these.
 
     Args:
         bitsets: [N, words] int64, as `visible_triangles` gives them.

@@ -121,7 +121,8 @@ def test_names():
     with pytest.raises(AttributeError, match=r"module 'mirror_ext' has no attribute 'absent'"):
         _ = mirror_ext.absent
     same = {"match_kernel", "mutual_matches", "similarity_support", "pr_mac", "pr_mac_topk", "pr_mac_rerank"}
-    same |= {"region_max_pool", "masked_max_pool"}
+    same |= {"region_max_pool", "masked_max_pool", "rasterize", "rasterize_visible"}
+    same |= {"visible_triangles", "shared_triangles", "overlap_masks", "morton_order"}
     assert set(ops.__all__) == set(mirror_ext.reference.__all__) == same
 
 

@@ -30,7 +30,8 @@ class Slabs {
   Slabs(const Bitsets& sets, const Kernels& kernels)
       : sets_(sets), kernels_(kernels), blocks_((sets.words + kBlockWords - 1) / kBlockWords) {
     const int64_t wanted = std::min(kSlabBytes, sets.views * sets.words * 8 / 4);
-    step_ = std::clamp<int64_t>(wanted / (sets.views * kBlockWords * 8), 1, std::max<int64_t>(blocks_, 1));
+    const int64_t padded = (sets.views + kLanes - 1) / kLanes * kLanes;
+    step_ = std::clamp<int64_t>(wanted / (padded * kBlockWords * 8), 1, std::max<int64_t>(blocks_, 1));
     masks_ = (step_ + 63) / 64;
     occupied_.resize(static_cast<size_t>(sets.views * masks_));
     starts_.resize(static_cast<size_t>(step_ + 1));
