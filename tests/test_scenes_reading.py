@@ -396,3 +396,18 @@ def test_examples_of_the_page_run(tmp_path, monkeypatch):
     assert (
         read_scene(tmp_path / "kitchen", cameras=tmp_path / "kitchen" / "cameras.json").views[0].camera.params[0] == 525
     )
+
+
+def test_of_cameras_that_disagree_those_of_the_mesh_are_taken(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    photos(tmp_path / "images", "a.jpg", "b.jpg")
+    wall = np.array([[-90.0, -90, 9], [90, -90, 9], [90, 90, 9], [-90, 90, 9]])
+    write_mesh(tmp_path / "mesh.ply", Mesh(wall, np.array([[0, 1, 2], [0, 2, 3]], np.int32)))
+    before, behind = views("a.jpg", "b.jpg"), views("a.jpg", "b.jpg")
+    write_model(tmp_path / "sparse", before, None)
+    cameras_json(tmp_path / "cameras.json", behind, shift=-500)  # far beside the wall
+    scene = read_scene(tmp_path)
+    assert np.allclose([view.cam_from_world for view in scene.views], [view.cam_from_world for view in before])
+    assert "the mesh fills 100% of their pictures, 0% of those of" in caplog.text
+    cameras_json(tmp_path / "cameras.json", behind, shift=1)  # both see the wall: not clear
+    with pytest.raises(UsageError, match="different cameras: say which is meant"):
+        read_scene(tmp_path)

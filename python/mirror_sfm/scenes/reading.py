@@ -18,6 +18,7 @@ from mirror_sfm.scenes.blended import is_blended, read_blended
 from mirror_sfm.scenes.cameras import Camera, Pinhole, View
 from mirror_sfm.scenes.depth_files import depth_maps, picture_size, scaled_camera
 from mirror_sfm.scenes.files import first_of, listed
+from mirror_sfm.scenes.filling import filled_share
 from mirror_sfm.scenes.gl3d import is_gl3d, read_gl3d
 from mirror_sfm.scenes.meshes import MESH_SUFFIXES, holds_faces, read_mesh
 from mirror_sfm.scenes.photo_names import Photos, Placed, on_photos, photos_of
@@ -31,13 +32,14 @@ from mirror_sfm.scenes.poses import (
     read_intrinsics,
     read_poses,
 )
-from mirror_sfm.scenes.scene import Scene, Tracks
+from mirror_sfm.scenes.scene import Mesh, Scene, Tracks
 
 _log = logging.getLogger("mirror_sfm")
 
 Location = str | os.PathLike[str]
 _MODELS = ("", "sparse", "sfm")  # and numbered folders in them
 _DEPTHS = ("depth", "depths", "rendered_depths", "rendered_depth_maps", "stereo/depth_maps")
+_FILLED = 0.5  # of the pictures of cameras that were meant for a mesh
 _SAME = 1e-3  # of the extent of the cameras: two files with the same cameras
 
 
@@ -58,7 +60,8 @@ def read_scene(
     Cameras: GL3D (`geolabel/cameras.txt`), BlendedMVS (`cams/*_cam.txt`), a COLMAP model (in the folder itself,
     `sparse`, `sfm`, or a numbered folder in one of them), a file `cameras*.json` (`plain.read_plain_cameras`), or
     `pose/*.txt` with `camera-intrinsics.txt`. Photos: `images` and its like. Surface: the one mesh in the folder.
-    Depth: `depth` and its like. Of a COLMAP model and a file of cameras that agree, the model is taken.
+    Depth: `depth` and its like. Of a COLMAP model and a file of cameras that agree, the model is taken; where they do
+    not, those cameras in whose pictures the mesh is, if that is clear.
 
     Args:
         path: folder of the scene, or of a COLMAP model.
@@ -79,17 +82,22 @@ def read_scene(
     if not folder.is_dir():
         raise UsageError(f"{shown(str(folder))}: expected the folder of a scene")
     named = _existing(images, "folder of photos") if images is not None else None
-    scene = _cameras(folder, named, model, cameras)
-    surface = _existing(mesh, "mesh", file=True) if mesh is not None else _mesh(folder)
-    if surface is not None:
-        scene = replace(scene, mesh=read_mesh(surface))
+    file = _existing(mesh, "mesh", file=True) if mesh is not None else _mesh(folder)
+    surface = read_mesh(file) if file is not None else None
+    scene = replace(_cameras(folder, named, model, cameras, surface), mesh=surface)
     maps = _existing(depth, "folder of depth maps") if depth is not None else None
     if maps is not None or (not scene.depths and depth_folder(folder)):
         scene = _with_depth(folder, maps or depth_folder(folder) or folder, scene, depth_camera, depth_scale)
     return replace(scene, name=name or folder.resolve().name, source=str(folder))
 
 
-def _cameras(folder: Path, images: Path | None, model: Location | None, cameras: Location | Pinhole | None) -> Scene:
+def _cameras(
+    folder: Path,
+    images: Path | None,
+    model: Location | None,
+    cameras: Location | Pinhole | None,
+    surface: Mesh | None,
+) -> Scene:
     """Views, by the first reader that fits."""
     if model is not None and cameras is not None:
         raise UsageError("model and cameras: give one of them")
@@ -100,10 +108,10 @@ def _cameras(folder: Path, images: Path | None, model: Location | None, cameras:
         return _colmap(find_model(_existing(model, "folder of a COLMAP model")), photos)
     if cameras is not None and not isinstance(cameras, Pinhole) and Path(cameras).suffix.lower() == ".json":
         return _plain(_existing(cameras, "file of cameras", file=True), photos)
-    return _found(folder, photos, cameras)
+    return _found(folder, photos, cameras, surface)
 
 
-def _found(folder: Path, photos: Photos | None, cameras: Location | Pinhole | None) -> Scene:
+def _found(folder: Path, photos: Photos | None, cameras: Location | Pinhole | None, surface: Mesh | None) -> Scene:
     poses = pose_folder(folder)
     if cameras is not None and poses is None:
         raise UsageError(
@@ -124,15 +132,30 @@ def _found(folder: Path, photos: Photos | None, cameras: Location | Pinhole | No
             "cameras*.json, pose/*.txt, geolabel/cameras.txt, cams/*_cam.txt; found "
             f"{first_of(listed(folder), 8) or 'nothing'}"
         )
-    first, *others = ways
-    scene = ways[first]()
-    for other in others:
-        if not _agree(scene, ways[other]()):
-            raise UsageError(
-                f"{first} and {other} have different cameras: say which is meant, model=FOLDER or cameras=FILE "
-                "(--model, --cameras)"
-            )
-    return scene
+    read = {place: way() for place, way in ways.items()}
+    first, *others = read
+    strangers = [other for other in others if not _agree(read[first], read[other])]
+    if not strangers:
+        return read[first]
+    chosen = _of_the_surface(read, surface) if surface is not None else None
+    if chosen is None:
+        raise UsageError(
+            f"{first} and {strangers[0]} have different cameras: say which is meant, model=FOLDER or cameras=FILE "
+            "(--model, --cameras)"
+        )
+    return read[chosen]
+
+
+def _of_the_surface(read: dict[str, Scene], surface: Mesh) -> str | None:
+    """Of cameras in different worlds, those whose pictures the surface fills; None where that is not clear."""
+    filled = {place: filled_share(scene.views, surface) for place, scene in read.items()}
+    chosen = max(filled, key=lambda place: filled[place])
+    others = [place for place in filled if not _agree(read[chosen], read[place])]
+    if filled[chosen] < _FILLED or any(filled[place] > filled[chosen] / 2 for place in others):
+        return None
+    told = ", ".join(f"{filled[place]:.0%} of those of {place}" for place in others)
+    _log.warning("cameras of %s: the mesh fills %.0f%% of their pictures, %s", chosen, 100 * filled[chosen], told)
+    return chosen
 
 
 def _agree(first: Scene, second: Scene) -> bool:
