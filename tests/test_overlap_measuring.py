@@ -277,6 +277,9 @@ def test_what_cannot_be_measured_is_said() -> None:
         measure_overlap(Scene("bare", views))
     with pytest.raises(MirrorError, match="the mesh has no triangles"):
         measure_overlap(Scene("empty", views, mesh=Mesh(np.zeros((3, 3)), np.zeros((0, 3), np.int32))))
+    for seen, lost in ((views[::-1], ()), (views[:1] * 2, ()), (views, ("1.jpg",))):
+        with pytest.raises(MirrorError, match="scene twice: expected every photo once, views sorted by name"):
+            measure_overlap(Scene("twice", seen, lost, mesh=plane(0, 1, 1)))
     for wrong in (
         {"long_side": 0},
         {"finest": 0},

@@ -29,7 +29,9 @@ def measure_overlap(scene: Scene, options: OverlapOptions | None = None) -> Over
         MirrorError: the scene has neither tracks nor surface nor depth, or something of it cannot be used.
     """
     options = options or OverlapOptions()
-    views = len(scene.views)
+    views, named = len(scene.views), [view.name for view in scene.views]
+    if named != sorted({*named} - {*scene.unregistered}):
+        raise MirrorError(f"scene {shown(scene.name)}: expected every photo once, views sorted by name")
     shared: dict[str, NDArray[np.float64]] = {}
     if scene.tracks is not None:
         shared["tracks"] = shared_tracks(scene.tracks).astype(np.float64)
