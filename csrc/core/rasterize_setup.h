@@ -115,7 +115,13 @@ MIRROR_HOST_DEVICE inline Point cut(const Camera& camera, const Point& p, const 
   const Point &a = turned ? q : p, &b = turned ? p : q;
   const double da = distance(camera, a, plane), db = distance(camera, b, plane);
   const double t = da / (da - db);
-  return {a.u + t * (b.u - a.u), a.v + t * (b.v - a.v), a.z + t * (b.z - a.z)};
+  const double z = a.z + t * (b.z - a.z);
+  return {a.u + t * (b.u - a.u), a.v + t * (b.v - a.v), z > camera.near ? z : camera.near};
+}
+
+// Where near is tiny, rounding may have carried a cut point far out of the guard band.
+MIRROR_HOST_DEVICE inline double kept_within(double x, double reach) {
+  return x < -reach ? -reach : x > reach ? reach : x;
 }
 
 constexpr int kMaxCorners = 3 + kPlanes;
@@ -150,6 +156,10 @@ MIRROR_HOST_DEVICE inline int clip_points(const Camera& camera, Point p, Point q
     }
     count = left;
     for (int k = 0; k < count; ++k) points[k] = kept[k];
+  }
+  for (int k = 0; k < count; ++k) {
+    const double reach = kGuard * points[k].z;
+    points[k].u = kept_within(points[k].u, reach), points[k].v = kept_within(points[k].v, reach);
   }
   return count < 3 ? 0 : count;
 }
@@ -203,12 +213,12 @@ MIRROR_HOST_DEVICE inline void set_plane(Triangle& t, const Corner& p, const Cor
   const double qw = static_cast<double>(q.w) - p.w, rw = static_cast<double>(r.w) - p.w;
   const double scale = kSubpixels / area;
   const double gx = (qw * ry - rw * qy) * scale, gy = (rw * qx - qw * rx) * scale;
-  t.x = gx < 0 ? t.x1 : t.x0, t.y = gy < 0 ? t.y1 : t.y0;
+  t.gx = static_cast<float>(gx), t.gy = static_cast<float>(gy);
+  t.x = t.gx < 0 ? t.x1 : t.x0, t.y = t.gy < 0 ? t.y1 : t.y0;
   constexpr int32_t kHalf = kSubpixels / 2;
   constexpr double kPixel = 1.0 / kSubpixels;
   const double ox = (t.x * kSubpixels + kHalf - p.x) * kPixel, oy = (t.y * kSubpixels + kHalf - p.y) * kPixel;
   t.w = static_cast<float>(p.w + (gx * ox + gy * oy));
-  t.gx = static_cast<float>(gx), t.gy = static_cast<float>(gy);
   const float low = q.w < r.w ? q.w : r.w, high = q.w > r.w ? q.w : r.w;
   t.low = p.w < low ? p.w : low, t.high = p.w > high ? p.w : high;
 }
