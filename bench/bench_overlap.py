@@ -63,9 +63,7 @@ def bench_visible(contest: Callable, threads: int, min_pixels: int) -> None:
 
 
 @pytest.mark.parametrize("views", [200, 1000])
-def bench_shared(contest: Callable, threads: int, full: bool, views: int) -> None:
-    if views > 200 and not full:
-        pytest.skip("a minute to make: --full")
+def bench_shared(contest: Callable, threads: int, views: int) -> None:
     peers.use_threads(threads)
     scene = survey(views, KEPT)
     words = torch.from_numpy(scene.bitsets)

@@ -3,7 +3,7 @@
 
 def grid_of(op: str, size: int | tuple[int, int]) -> tuple[int, int]:
     """(rows, columns)."""
-    if isinstance(size, int):
+    if not isinstance(size, (tuple, list)):
         return size, size
     if len(size) != 2:
         raise ValueError(f"{op}: size: expected a number or (rows, columns), got {tuple(size)}")

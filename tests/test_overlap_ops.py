@@ -228,6 +228,15 @@ def test_the_mean_of_a_mask_is_that_of_its_pixels():
         np.testing.assert_allclose(masks, pixels, rtol=1e-6)
 
 
+def test_sizes_may_be_numpy_integers_and_lists():
+    maps, bitsets, pairs, size = case_of("overlap_masks")
+    for module, convert in ((mirror_ext, torch.from_numpy), (ops, lambda x: x), (reference, lambda x: x)):
+        given = [convert(x) for x in (maps, bitsets, pairs)]
+        expected = np.asarray(module.overlap_masks(*given, size))
+        for other in (np.int64(size), [size, size], (np.int32(size), size)):
+            assert np.array_equal(module.overlap_masks(*given, other), expected)
+
+
 # ---- the order of a mesh ---------------------------------------------------------------------------------------------
 
 
