@@ -3,7 +3,10 @@
 import csv
 import itertools
 import json
+import os
 import re
+import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -248,3 +251,20 @@ def test_the_examples_of_the_page_run(tmp_path: Path, monkeypatch: pytest.Monkey
     exec(parts, {})
     with Image.open("box.png") as photo:
         assert photo.size == (640, 480) and np.asarray(photo).std() > 20
+
+
+@pytest.mark.slow
+def test_every_processor_renders_the_same_bytes(scene: Path, tmp_path: Path) -> None:
+    """A second process that may not use the instructions this processor has beyond the common ones."""
+    code = f"""
+from mirror_sfm.synthetic import RenderOptions, make_scene
+make_scene("object", {str(tmp_path)!r}, {PHOTOS}, options=RenderOptions(width=160, height=120, samples=1))
+"""
+    poor = {
+        "NPY_DISABLE_CPU_FEATURES": "AVX512F AVX512CD AVX512_SKX AVX512_ICL X86_V4 X86_V3",
+        "OPENCV_CPU_DISABLE": "AVX512-SKX,AVX512-ICL,AVX2",
+        "MIRROR_ISA": "portable",
+    }
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], env={**os.environ, **poor}, check=True)
+    for path in (*(scene / "images").iterdir(), scene / "mesh.ply", scene / "pairs_overlap.csv"):
+        assert (tmp_path / path.relative_to(scene)).read_bytes() == path.read_bytes(), path.name

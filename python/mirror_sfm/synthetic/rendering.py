@@ -170,7 +170,11 @@ def _texels(lit: Lit, u: np.ndarray, v: np.ndarray, grain: np.ndarray) -> np.nda
     level = np.clip(np.frexp(grain * np.float32(0.7071))[1], 0, LEVELS - 1)
     scale = floats(0.5 ** np.arange(LEVELS))[level]
     left, top = (lit.surface.places[:, axis][level] - np.float32(0.5) for axis in (0, 1))
-    return cv2.remap(lit.surface.atlas, left + u * scale, top + v * scale, cv2.INTER_LINEAR)
+    # OpenCV's own fixed point, 5 bits between texels, but rounded here: its rounding differs between processors.
+    x, y = (np.rint(place * np.float32(32)).astype(np.int32) for place in (left + u * scale, top + v * scale))
+    whole = np.stack([x >> 5, y >> 5], axis=-1).astype(np.int16)
+    between = ((y & 31) * 32 + (x & 31)).astype(np.uint16)
+    return cv2.remap(lit.surface.atlas, whole, between, cv2.INTER_LINEAR)
 
 
 def _lit_by_key(
