@@ -79,14 +79,15 @@ MIRROR_HOST_DEVICE inline double distance(const Camera& camera, const Point& p, 
   }
 }
 
-// False for a NaN. The same as five distances >= 0, written as comparisons.
-MIRROR_HOST_DEVICE inline bool inside(const Camera& camera, const Point& p) {
-  const double reach = kGuard * p.z;
-  return p.z >= camera.near && p.u <= reach && -p.u <= reach && p.v <= reach && -p.v <= reach;
-}
-
 // What is further away than this is nowhere: nothing below overflows.
 constexpr double kFar = 1e150;
+
+// False for a NaN and for infinity. The same as five distances >= 0, written as comparisons.
+MIRROR_HOST_DEVICE inline bool inside(const Camera& camera, const Point& p) {
+  const double reach = kGuard * p.z;
+  return p.z >= camera.near && p.z <= kFar && p.u <= reach && -p.u <= reach && p.v <= reach && -p.v <= reach;
+}
+
 MIRROR_HOST_DEVICE inline bool finite(const Point& p) {
   return p.u <= kFar && -p.u <= kFar && p.v <= kFar && -p.v <= kFar && p.z <= kFar && -p.z <= kFar;
 }
