@@ -1,7 +1,10 @@
 """Data sets on disk: opened without being read, and checked."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -75,3 +78,26 @@ def test_damage_is_one_line_naming_the_file(folder: Path, damage, message: str) 
     with pytest.raises((MirrorError, UsageError), match=message) as error:
         open_dataset(folder)
     assert "\n" not in str(error.value)
+
+
+FULL = """
+import resource, signal, sys
+from pathlib import Path
+from mirror_sfm.dataset.format import new_array
+resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 24, 1 << 24))
+whole = new_array(Path(sys.argv[1]), "photos", (2, 64, 64, 3))
+whole[:] = 7
+try:
+    new_array(Path(sys.argv[1]), "masks", (10000, 2, 56, 56))
+except OSError as error:
+    print(error.strerror)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="files are not reserved here")
+def test_a_full_disk_is_an_error_and_no_signal(tmp_path: Path) -> None:
+    arguments = [sys.executable, "-c", FULL, str(tmp_path)]
+    paths = os.pathsep.join(filter(None, sys.path))
+    done = subprocess.run(arguments, capture_output=True, text=True, check=True, env=os.environ | {"PYTHONPATH": paths})
+    assert done.stdout == "File too large\n"
+    assert (np.load(tmp_path / "photos.npy") == 7).all()

@@ -213,8 +213,17 @@ def counts_of(about: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def new_array(folder: Path, name: str, shape: tuple[int, ...]) -> NDArray[Any]:
-    """An array of `ARRAYS` in a new file, to be filled in place."""
-    return np.lib.format.open_memmap(folder / f"{name}.npy", "w+", np.dtype(ARRAYS[name][0]), shape)
+    """An array of `ARRAYS` in a new file, to be filled in place.
+
+    Raises:
+        OSError: the disk is too full for it.
+    """
+    path = folder / f"{name}.npy"
+    array = np.lib.format.open_memmap(path, "w+", np.dtype(ARRAYS[name][0]), shape)
+    if hasattr(os, "posix_fallocate"):  # else a full disk is found out by a signal, while the array is filled
+        with open(path, "r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return array
 
 
 def write_array(folder: Path, name: str, values: NDArray[Any]) -> None:

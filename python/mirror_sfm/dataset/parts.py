@@ -45,19 +45,36 @@ class Parts:
         """The part with this key; where there is none, `fill` makes it in the empty folder it gets, and parts of this
         stage with other keys are removed. What `fill` gives must be what JSON can hold."""
         folder = self.folder / f"{stage}-{key[:20]}"
-        if not (folder / ABOUT).is_file():
+        made = _stored(folder)
+        if made is None:
             partial = self.folder / f"{stage}.partial"
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir(parents=True)
             started = time.perf_counter()
-            about = fill(partial)
-            text = {"about": about, "seconds": round(time.perf_counter() - started, 3)}
+            made = Part(folder, fill(partial), round(time.perf_counter() - started, 3))
+            text = {"about": made.about, "seconds": made.seconds}
             (partial / ABOUT).write_text(json.dumps(text, indent=1), "ascii")
+            _flush(partial)
             for old in self.folder.glob(f"{stage}-*"):
                 shutil.rmtree(old)
             partial.rename(folder)
+        return made
+
+
+def _stored(folder: Path) -> Part | None:
+    """The part in a folder; None where there is none, or a power cut tore it."""
+    try:
         stored = json.loads((folder / ABOUT).read_bytes())
         return Part(folder, stored["about"], float(stored["seconds"]))
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _flush(folder: Path) -> None:
+    """Puts the files of a folder on the disk, before its name says that they are there."""
+    for path in folder.iterdir():
+        with open(path, "rb") as file:
+            os.fsync(file.fileno())
 
 
 @contextlib.contextmanager
