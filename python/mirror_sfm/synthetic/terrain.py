@@ -15,7 +15,7 @@ from mirror_sfm.threads import parallel
 EXTENT = 260.0  # side of the terrain
 TEXELS = 2304  # of its picture, along a side
 CELLS = 260  # of its mesh, along a side
-CROPS = palette("7e8e4c a69c5c 647e44 b4a46c 8a7256 6a8a50 bcb080 587244 7a9058 84904e")
+CROPS = palette("708644 968e52 5a7640 a4985e 806a50 628448 aca470 506e3e 6f8a4e 7a8646")
 
 Rng = np.random.Generator
 
