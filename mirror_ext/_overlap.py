@@ -84,7 +84,8 @@ def overlap_masks(
 def morton_order(vertices: Tensor, faces: Tensor) -> Tensor:
     """Sorts triangles along a Morton curve through their centroids: ``faces[order]`` is the mesh to work with.
 
-    What one view sees lies close together on the curve, so that its bitset has few occupied blocks.
+    What one view sees lies close together on the curve, so that its bitset has few occupied blocks. On the CPU only: a
+    mesh is sorted once.
 
     Args:
         vertices: [V, 3] float32 or float64.
@@ -94,9 +95,11 @@ def morton_order(vertices: Tensor, faces: Tensor) -> Tensor:
         [F] int32; ties by index; triangles with a vertex that is not finite come last.
 
     Raises:
-        ValueError: a wrong type or shape, an index that is no vertex's.
+        ValueError: a wrong type, shape or device, an index that is no vertex's.
     """
     expect_tensors("morton_order", vertices=vertices, faces=faces)
+    if vertices.is_cuda:
+        raise ValueError(f"morton_order: vertices: expected a tensor on the CPU, got one on {vertices.device}")
     return torch.ops.mirror.morton_order(vertices, faces)
 
 
