@@ -5,7 +5,8 @@
 For every scene whose model holds nearly all photos: the ten pairs where the probability that `mirror-sfm pairs` gives
 and the overlap on a surface disagree most, five in each direction where there are as many. FOLDER gets a page with the
 pairs side by side in the paper's colours; the photos belong to others, so it stays on this machine. What was seen on
-them is in docs/gallery.md.
+them is in docs/gallery.md. Beside each pair stands how many of its matches the surface confirms: both ends lie on the
+same place of it.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mirror_sfm.overlap.measuring import OverlapOptions, measure_overlap
+from mirror_ext import numpy as ext
+from mirror_sfm.overlap.measuring import OverlapOptions, measure_overlap, sight_of
 from mirror_sfm.overlap.pictures import draw_pairs, save_picture
 from mirror_sfm.pairs import PairOptions, score_pairs
 from mirror_sfm.scenes.cameras import Pinhole
@@ -29,10 +31,12 @@ from mirror_sfm.scenes.reading import read_scene
 from mirror_sfm.scenes.scene import Scene
 from mirror_sfm.surface.depth import surface_from_depth
 from mirror_sfm.surface.sparse import surface_from_points
+from mirror_sfm.view_graph import ScoredPairs
 
 DATA = Path(os.environ.get("MIRROR_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 OVERLAPPING = 0.25  # a pair with this overlap may be matched: a probability of 1 is then no disagreement
 PER_SCENE = 10
+SAME_PLACE = 0.03  # of the distance to the camera
 COLOUR_CAMERA = Pinhole(
     640, 480, 525.0, 525.0, 320.0, 240.0
 )  # of the kitchen's photos; its file has the depth sensor's
@@ -47,7 +51,8 @@ class Disagreement:
         a, b: photos.
         probability: that they can be matched, by looks.
         overlap: share of what a sees that b sees too, and the reverse, in pixels.
-        good_matches: evidence, 0 where the pair was not examined.
+        matches: that agree with each other, 0 where the pair was not examined.
+        confirmed: of these, whose ends lie on one place of the surface, to 3 % of the distance to the camera.
         shared_points: of the model, None where the scene has no table of them.
         amount: of disagreement, above 0 where looks say more than the surface, below 0 where less.
     """
@@ -56,7 +61,8 @@ class Disagreement:
     b: str
     probability: float
     overlap: tuple[float, float]
-    good_matches: float
+    matches: int
+    confirmed: int
     shared_points: int | None
     amount: float
 
@@ -100,11 +106,9 @@ def disagreements(folder: Path, scene: Scene) -> list[Disagreement]:
     scored = score_pairs(folder / "images", PairOptions())
     row = {name: k for k, name in enumerate(overlap.names)}
     size = len(overlap.names)
-    chance, matches = np.zeros((size, size)), np.zeros((size, size))
+    chance = np.zeros((size, size))
     i, j = (np.array([row[name] for name in scored.names])[part] for part in (scored.candidates.i, scored.candidates.j))
     chance[i, j] = chance[j, i] = scored.probabilities
-    examined = scored.evidence.pairs
-    matches[i[examined], j[examined]] = matches[j[examined], i[examined]] = scored.evidence.weight
     halves = overlap.matrix("pixels")
     both = np.sqrt(halves * halves.T)
     more, less = chance * np.maximum(0, 1 - both / OVERLAPPING), (1 - chance) * both
@@ -115,7 +119,8 @@ def disagreements(folder: Path, scene: Scene) -> list[Disagreement]:
             b=overlap.names[b],
             probability=round(float(chance[a, b]), 3),
             overlap=(round(float(halves[a, b]), 3), round(float(halves[b, a]), 3)),
-            good_matches=round(float(matches[a, b]), 1),
+            matches=0,
+            confirmed=0,
             shared_points=None if shared is None else shared.get((a, b), 0),
             amount=round(float(more[a, b] if more[a, b] >= less[a, b] else -less[a, b]), 3),
         )
@@ -126,7 +131,41 @@ def disagreements(folder: Path, scene: Scene) -> list[Disagreement]:
     sides = [[pair for pair in found if (pair.amount > 0) == above][: PER_SCENE // 2] for above in (True, False)]
     rest = [pair for pair in found if pair not in sides[0] and pair not in sides[1]]
     chosen = (sides[0] + sides[1] + rest)[:PER_SCENE]
-    return sorted(chosen, key=lambda pair: (pair.amount < 0, -abs(pair.amount)))
+    return with_matches(scene, scored, sorted(chosen, key=lambda pair: (pair.amount < 0, -abs(pair.amount))))
+
+
+def with_matches(scene: Scene, scored: ScoredPairs, pairs: list[Disagreement]) -> list[Disagreement]:
+    """The same with their matches counted."""
+    if scene.mesh is None:
+        raise ValueError("a scene without a mesh")
+    vertices, faces = np.asarray(scene.mesh.vertices, np.float64), scene.mesh.faces
+    middles = vertices[faces[ext.morton_order(vertices, faces)]].mean(axis=1)  # in the order in which photos are drawn
+    view = {one.name: row for row, one in enumerate(scene.views)}
+    row = {name: k for k, name in enumerate(scored.names)}
+    sight = sight_of(scene, OPTIONS, {view[name] for pair in pairs for name in (pair.a, pair.b)})
+    evidence, candidates = scored.evidence, scored.candidates
+    place = {(candidates.i[pair], candidates.j[pair]): k for k, pair in enumerate(evidence.pairs)}
+
+    def seen(name: str, features: np.ndarray) -> np.ndarray:
+        """[m, 3] what a photo shows at some of its features, NaN where nothing."""
+        [(_, ids)] = sight.batches(np.array([view[name]]))
+        camera = scene.views[view[name]].camera
+        spots = scored.features.sensor_xy(row[name])[features] * (
+            ids[0].shape[::-1] / np.array([camera.width, camera.height])
+        )
+        x, y = np.minimum(spots.astype(int), np.array(ids[0].shape[::-1]) - 1).T
+        found = ids[0][y, x]
+        return np.where((found >= 0)[:, None], middles[found], np.nan)
+
+    counted = []
+    for pair in pairs:
+        k = place.get((row[pair.a], row[pair.b]))
+        good = np.zeros((0, 2), int) if k is None else evidence.features[evidence.offsets[k] : evidence.offsets[k + 1]]
+        here, there = seen(pair.a, good[:, 0]), seen(pair.b, good[:, 1])
+        distance = np.linalg.norm(here - scene.views[view[pair.a]].centre, axis=1)
+        same = np.linalg.norm(here - there, axis=1) <= SAME_PLACE * distance
+        counted.append(replace(pair, matches=len(good), confirmed=int(same.sum())))
+    return counted
 
 
 def shared_points(folder: Path, row: dict[str, int]) -> dict[tuple[int, int], int] | None:
@@ -149,7 +188,7 @@ def draw(folder: Path, scene: Scene, pairs: list[Disagreement]) -> list[str]:
         file = f"{scene.name}-{number}.jpg"
         save_picture(folder / file, picture)
         says = f"{number}: {pair.a}, {pair.b}: probability {pair.probability}, overlap {pair.overlap}"
-        says += f", good matches {pair.good_matches}, shared points {pair.shared_points}"
+        says += f", {pair.matches} matches, {pair.confirmed} confirmed; shared points {pair.shared_points}"
         lines.append(f'<p>{html.escape(says)}<br><img src="{file}" loading="lazy"></p>')
     return lines
 

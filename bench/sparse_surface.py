@@ -20,6 +20,7 @@ import os
 import resource
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -174,12 +175,10 @@ def main() -> None:
     arguments = parser.parse_args()
     cases = [case for case in CASES if not arguments.scenes or case.name in arguments.scenes]
     rows = []
-    with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
-        for row in pool.imap(measured, cases):
-            rows.append(row)
-            print(json.dumps(row), flush=True)
-        pool.close()
-        pool.join()
+    for case in cases:
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as alone:
+            rows.append(alone.submit(measured, case).result())
+        print(json.dumps(rows[-1]), flush=True)
     if arguments.json:
         arguments.json.write_text(json.dumps(rows, indent=2) + "\n")
     judged = {case.name for case in CASES if case.judged}
