@@ -54,14 +54,16 @@ def jittered(
     for red, green, blue) is v - c max(0, min(k, 4 - k, 1)), k = (n + 6h) mod 6; a turn changes h, saturation c.
     """
     if contrast != 1:
-        mean = rgb.mean(axis=(1, 2), keepdims=True, dtype=np.float64).astype(np.float32)
+        mean = rgb.reshape(3, -1).mean(axis=1)[:, None, None]
         rgb = np.clip((rgb - mean) * np.float32(contrast) + mean, 0, 1)
     if saturation != 1 or hue != 0:
-        largest = rgb.max(axis=0)
-        chroma = largest - rgb.min(axis=0)
+        red, green, blue = rgb
+        largest = np.maximum(np.maximum(red, green), blue)
+        chroma = largest - np.minimum(np.minimum(red, green), blue)
         sixths = _hue(rgb, largest, chroma) + np.float32(6 * hue)
         chroma = np.minimum(chroma * np.float32(saturation), largest)  # saturation is chroma / largest, at most 1
-        k = (np.array([5, 3, 1], np.float32)[:, None, None] + sixths) % np.float32(6)
+        k = np.array([5, 3, 1], np.float32)[:, None, None] + sixths
+        k -= 6 * np.floor(k / 6)
         rgb = largest - chroma * np.clip(np.minimum(k, 4 - k), 0, 1)
     return np.clip(rgb + np.float32(brightness), 0, 1) if brightness != 0 else rgb
 

@@ -172,7 +172,8 @@ class GradedTriplets(IterableDataset[Batch]):
             rng = generator(self.seed, step, place, row)
             crops.append(random_crop(rng, self.dataset.size, self.crop, self.flip))
             upright = np.ascontiguousarray(turned_upright(stored[photo], self._turn(column, photo)))
-            rgb = crops[row].of_photo(upright, self.size).transpose(2, 0, 1) / np.float32(255)
+            pixels = crops[row].of_photo(upright, self.size)
+            rgb = np.ascontiguousarray(pixels.transpose(2, 0, 1)) / np.float32(255)
             images[row] = jittered(rgb, *self.jitter.draw(rng))
         return crops
 
