@@ -65,8 +65,8 @@ class Drawing {
       };
       const D u = row(m), v = row(m + 3), depth = row(m + 6);
       const D reach = V::mul(V::set(kGuard), depth);
-      const auto in = V::both(V::both(V::at_most(V::set(camera.near), depth), V::at_most(V::abs(u), reach)),
-                              V::at_most(V::abs(v), reach));
+      const auto deep = V::both(V::at_most(V::set(camera.near), depth), V::at_most(depth, V::set(kFar)));
+      const auto in = V::both(deep, V::both(V::at_most(V::abs(u), reach), V::at_most(V::abs(v), reach)));
       all &= V::every(in);
       const D w = V::div(V::set(1.0), depth), fine = V::set(double{kSubpixels});
       V::store_rounded(s_.x + i, V::keep(in, V::mul(V::mul(u, w), fine)));

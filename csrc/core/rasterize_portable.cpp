@@ -216,7 +216,14 @@ void draw_face(const View& view, const Tile& tile, int32_t face) {
                     number(mesh.vertices, mesh.scalar, at + 1), number(mesh.vertices, mesh.scalar, at + 2));
   };
   const Point p = point(0), q = point(1), r = point(2);
-  if (p.z < view.camera.near && q.z < view.camera.near && r.z < view.camera.near) return;
+  // All behind, or all beyond one side of the tile (and a pixel more, for rounding)?
+  const auto all = [&](const auto& beyond) { return beyond(p) && beyond(q) && beyond(r); };
+  if (all([&](const Point& a) { return a.z < view.camera.near; }) ||
+      all([&](const Point& a) { return a.u < (tile.x0 - 1) * a.z; }) ||
+      all([&](const Point& a) { return a.u > (tile.x1 + 2) * a.z; }) ||
+      all([&](const Point& a) { return a.v < (tile.y0 - 1) * a.z; }) ||
+      all([&](const Point& a) { return a.v > (tile.y1 + 2) * a.z; }))
+    return;
   const auto draw_piece = [&](const Corner& a, const Corner& b, const Corner& c, bool turned) {
     Triangle t;
     if (set_up(a, b, c, view.width, view.height, view.cull, turned, t)) fill_spans(t, tile, face);

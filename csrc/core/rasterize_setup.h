@@ -110,14 +110,12 @@ MIRROR_HOST_DEVICE inline bool before(const Point& p, const Point& q) {
   return p.u != q.u ? p.u < q.u : p.v < q.v;
 }
 
-// Where the edge meets the plane. Always from the end that comes before: faces that share the edge get the same point.
+// Where the edge meets the plane: the mean of its ends, each weighted by the other's distance, so that an end far away does
+// not drown the near one. Turned around, the edge gives the same bits: faces that share it get the same point.
 MIRROR_HOST_DEVICE inline Point cut(const Camera& camera, const Point& p, const Point& q, int plane) {
-  const bool turned = before(q, p);
-  const Point &a = turned ? q : p, &b = turned ? p : q;
-  const double da = distance(camera, a, plane), db = distance(camera, b, plane);
-  const double t = da / (da - db);
-  const double z = a.z + t * (b.z - a.z);
-  return {a.u + t * (b.u - a.u), a.v + t * (b.v - a.v), z > camera.near ? z : camera.near};
+  const double dp = distance(camera, p, plane), dq = distance(camera, q, plane), sum = dp - dq;
+  const double z = (q.z * dp - p.z * dq) / sum;
+  return {(q.u * dp - p.u * dq) / sum, (q.v * dp - p.v * dq) / sum, z > camera.near ? z : camera.near};
 }
 
 // Where near is tiny, rounding may have carried a cut point far out of the guard band.

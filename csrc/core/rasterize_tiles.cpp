@@ -1,6 +1,7 @@
 #include "core/rasterize_tiles.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 
 namespace mirror {
@@ -13,31 +14,38 @@ struct TileRange {
 constexpr TileRange kNowhere = {0, 0, -1, -1};
 
 // The tiles that the projection of a cluster's box touches, one pixel added for rounding. Of a box that reaches the near
-// plane nothing is known but its depth.
+// plane nothing is known but whether it is all beyond one side of the picture.
 TileRange range_of(const View& view, const Cluster& cluster) {
   const Camera& camera = view.camera;
   const Point middle = point_of(camera, cluster.middle[0], cluster.middle[1], cluster.middle[2]);
   const double *const m = camera.m, *const reach = cluster.reach;
   double least_z = std::numeric_limits<double>::infinity(), most_z = -least_z;
+  double sides[4] = {-least_z, -least_z, -least_z, -least_z};  // how far into the picture, from each of them
+  double size = reach[0] + reach[1] + reach[2];                // of the numbers that are added up
   double left = least_z, right = -least_z, top = least_z, bottom = -least_z;
   for (int corner = 0; corner < 8; ++corner) {
     const double x = corner & 1 ? reach[0] : -reach[0], y = corner & 2 ? reach[1] : -reach[1],
                  z = corner & 4 ? reach[2] : -reach[2];
     const double depth = middle.z + (m[6] * x + m[7] * y + m[8] * z);
-    const double w = 1 / depth;
-    const double i = (middle.u + (m[0] * x + m[1] * y + m[2] * z)) * w;
-    const double j = (middle.v + (m[3] * x + m[4] * y + m[5] * z)) * w;
+    const double u = middle.u + (m[0] * x + m[1] * y + m[2] * z);
+    const double v = middle.v + (m[3] * x + m[4] * y + m[5] * z);
+    size = std::max(size, std::abs(u) + std::abs(v) + (view.width + view.height) * std::abs(depth));
+    const double w = 1 / depth, i = u * w, j = v * w;
+    sides[0] = std::max(sides[0], u + depth), sides[1] = std::max(sides[1], (view.width + 1) * depth - u);
+    sides[2] = std::max(sides[2], v + depth), sides[3] = std::max(sides[3], (view.height + 1) * depth - v);
     least_z = std::min(least_z, depth), most_z = std::max(most_z, depth);
     left = std::min(left, i), right = std::max(right, i);
     top = std::min(top, j), bottom = std::max(bottom, j);
   }
-  // Rounding: relative to what was added up.
-  const double slack = 1e-9 * (std::max(most_z, -least_z) + (most_z - least_z));
-  if (most_z < camera.near - slack) return kNowhere;
   const int32_t columns = static_cast<int32_t>(tiles_along(view.width)),
                 rows = static_cast<int32_t>(tiles_along(view.height));
-  if (!(least_z > camera.near + slack)) return {0, 0, columns - 1, rows - 1};
-  if (!(left <= view.width + 1.0 && right >= -1 && top <= view.height + 1.0 && bottom >= -1)) return kNowhere;
+  const TileRange everywhere = {0, 0, columns - 1, rows - 1};
+  const double rounding = 1e-12 * size;  // of any of these numbers, and more
+  if (!(size < 1e100)) return everywhere;
+  if (most_z < camera.near - rounding) return kNowhere;
+  for (const double side : sides)
+    if (side < -rounding) return kNowhere;
+  if (!(least_z > camera.near + rounding && rounding < 0.5 * least_z)) return everywhere;
   const auto tile = [](double pixel, int32_t count) {
     return static_cast<int32_t>(std::min(std::max(pixel / kTileSide, 0.0), count - 1.0));
   };
