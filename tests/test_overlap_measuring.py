@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from overlap_scenes import SIZE, joined, looking, plane, scaled, strip_overlap, tracks, view
 
+from mirror_ext.numpy import shared_triangles
 from mirror_sfm.errors import MirrorError, UsageError
 from mirror_sfm.overlap.masks import area_mean, stored
 from mirror_sfm.overlap.measured import MASK_SIDE, NONE, STRONG, WEAK, LabelOptions, Overlap
@@ -83,6 +84,21 @@ def test_golden_tracks_and_labels() -> None:
         assert overlap.averaged("triangles")[k] == pytest.approx(expected["mo"], abs=1e-12)
         assert overlap.combined()[k] == pytest.approx(expected["co"], abs=1e-12)
         assert {NONE: "none", WEAK: "weak", STRONG: "strong"}[overlap.labels()[k]] == expected["label"]
+
+
+def test_golden_areas() -> None:
+    """Sets of triangles with areas, as a surface weighs them."""
+    case = GOLDEN["overlap"]
+    order = ("i", "j", "k", "l")
+    bits = np.zeros((4, 64), np.uint8)
+    for row, name in zip(bits, order, strict=True):
+        row[case["inputs"]["triangles"][name]] = 1
+    areas = 1 + 0.5 * (np.arange(64) % 4)  # area_rule
+    shared = shared_triangles(np.packbits(bits, axis=1, bitorder="little").view(np.int64), areas)
+    halves = shared / shared.diagonal()[:, None]
+    for a, b in ((0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)):
+        expected = case["expected"][order[a] + order[b]]["mo_area_halves"]
+        np.testing.assert_allclose((halves[a, b], halves[b, a]), expected, atol=1e-12)
 
 
 def test_golden_boundaries_of_labels() -> None:
@@ -280,6 +296,12 @@ def test_what_cannot_be_measured_is_said() -> None:
     for seen, lost in ((views[::-1], ()), (views[:1] * 2, ()), (views, ("1.jpg",))):
         with pytest.raises(MirrorError, match="scene twice: expected every photo once, views sorted by name"):
             measure_overlap(Scene("twice", seen, lost, mesh=plane(0, 1, 1)))
+    torn = Mesh(np.zeros((3, 3)), np.array([[0, 1, 3]], np.int32))
+    with pytest.raises(MirrorError, match="the mesh: morton_order: "):
+        measure_overlap(Scene("torn", views, mesh=torn))
+    lost = View("1.jpg", views[1].camera, views[1].cam_from_world * np.nan)
+    with pytest.raises(MirrorError, match=r"lost: cannot draw 0\.jpg, 1\.jpg: rasterize: "):
+        measure_overlap(Scene("lost", (views[0], lost), mesh=plane(0, 1, 1)))
     for wrong in (
         {"long_side": 0},
         {"finest": 0},

@@ -161,7 +161,8 @@ def summarised(scene: Scene, overlap: Overlap, labels: LabelOptions) -> dict[str
     from mirror_sfm.overlap.statistics import mesh_statistics, overlap_statistics
 
     summary: dict[str, Any] = {"scene": scene.name, "surface": overlap.surface, "measures": list(overlap.halves)}
-    summary["statistics"] = asdict(overlap_statistics(overlap, labels))
+    statistics = overlap_statistics(overlap, labels)
+    summary["statistics"] = {**asdict(statistics), "forced_tiny_share": round(statistics.forced_tiny_share, 6)}
     if scene.mesh is not None:
         summary["mesh"] = asdict(mesh_statistics(scene.mesh))
     return summary

@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mirror_ext import numpy as ext
+from mirror_sfm.errors import MirrorError
 from mirror_sfm.overlap.options import OverlapOptions
 from mirror_sfm.overlap.photo_grid import carried, photo_rows, shown_pixels, whole_pinhole
+from mirror_sfm.photos import shown
 from mirror_sfm.scenes.cameras import Camera, Pinhole, View
 from mirror_sfm.scenes.scene import Scene, Tracks
 
@@ -31,7 +33,7 @@ class Drawing:
     def __init__(
         self, scene: Scene, vertices: NDArray[np.float64], faces: NDArray[np.int32], options: OverlapOptions
     ) -> None:
-        self.views, self.faces = scene.views, faces
+        self.views, self.faces, self._scene = scene.views, faces, scene.name
         self._vertices, self._options = vertices, options
         self._sizes = {camera: _sizes(camera, options.long_side) for camera in {view.camera for view in self.views}}
         self._first = {view.camera: -k for k, view in enumerate(reversed(self.views))}
@@ -71,17 +73,21 @@ class Drawing:
         views = [self.views[k] for k in batch]
         pinholes = [self._sizes[view.camera][0] for view in views]
         pinholes = [pinhole.resized(pinhole.width * finer, pinhole.height * finer) for pinhole in pinholes]
-        ids, *_ = ext.rasterize(
-            self._vertices,
-            self.faces,
-            np.stack([view.cam_from_world for view in views]),
-            np.stack([pinhole.intrinsics for pinhole in pinholes]),
-            pinholes[0].height,
-            pinholes[0].width,
-            near=np.array([self._near(k) for k in batch]),
-            cull=self._options.cull,
-            num_threads=self._options.workers,
-        )
+        try:
+            ids, *_ = ext.rasterize(
+                self._vertices,
+                self.faces,
+                np.stack([view.cam_from_world for view in views]),
+                np.stack([pinhole.intrinsics for pinhole in pinholes]),
+                pinholes[0].height,
+                pinholes[0].width,
+                near=np.array([self._near(k) for k in batch]),
+                cull=self._options.cull,
+                num_threads=self._options.workers,
+            )
+        except ValueError as error:  # a camera that is none
+            names = ", ".join(shown(view.name) for view in views)
+            raise MirrorError(f"{shown(self._scene)}: cannot draw {names}: {error}") from error
         return ids
 
     def _size(self, view: int) -> tuple[int, int, int, int]:

@@ -45,7 +45,10 @@ class Surface:
             raise MirrorError(f"{_named(mesh)} has no triangles")
         self._options, threads = options, options.workers
         vertices, faces = np.ascontiguousarray(mesh.vertices, np.float64), np.ascontiguousarray(mesh.faces, np.int32)
-        faces = faces[ext.morton_order(vertices, faces, num_threads=threads)]
+        try:
+            faces = faces[ext.morton_order(vertices, faces, num_threads=threads)]
+        except ValueError as error:  # a face without its vertices
+            raise MirrorError(f"{_named(mesh)}: {error}") from error
         self._drawing = Drawing(scene, vertices, faces, options)
         self.finer = 1
         while True:
