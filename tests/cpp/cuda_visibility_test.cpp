@@ -119,8 +119,8 @@ void test_overlap() {
   test_visible(1, 5, 7, 1, random);
   test_visible(0, 5, 7, 9, random);
   test_visible(2, 0, 7, 9, random);
-  for (const int64_t views : {0, 1, 16, 17, 128, 150})
-    for (const int64_t faces : {1, 500, 5000}) test_shared(views, faces, random);
+  const int64_t shared[][2] = {{0, 500}, {1, 1}, {16, 500}, {17, 5000}, {128, 500}, {150, 1}, {150, 5000}};
+  for (const auto& [views, faces] : shared) test_shared(views, faces, random);
   const Grid grids[] = {{1, 1}, {7, 7}, {56, 56}, {3, 50}};
   for (const Grid& grid : grids) {
     test_masks(30, 41, grid, 900, random);
