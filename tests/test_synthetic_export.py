@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mirror_sfm.cli import main
 from mirror_sfm.errors import UsageError
 from mirror_sfm.scenes.cameras import Camera, View
 from mirror_sfm.scenes.meshes import read_mesh
@@ -221,6 +222,8 @@ def test_paths_have_a_pose_per_photo(kind: str, photos: int) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["village", "terrain", "interior"])
 def test_every_kind(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if kind == "interior":
+        pytest.importorskip("pycolmap")  # overlap of photos with distortion
     monkeypatch.setattr("mirror_sfm.synthetic.terrain.TEXELS", 576)  # painting the ground takes longest
     options = RenderOptions(width=320, height=240, distortion=-0.05 if kind == "interior" else 0)
     images = make_scene(kind, tmp_path, 3, seed=2, options=options)
@@ -268,3 +271,16 @@ make_scene("object", {str(tmp_path)!r}, {PHOTOS}, options=RenderOptions(width=16
     subprocess.run([sys.executable, "-W", "ignore", "-c", code], env={**os.environ, **poor}, check=True)
     for path in (*(scene / "images").iterdir(), scene / "mesh.ply", scene / "pairs_overlap.csv"):
         assert (tmp_path / path.relative_to(scene)).read_bytes() == path.read_bytes(), path.name
+
+
+def test_the_command_without_pycolmap(
+    built_once: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "pycolmap", None)  # as if it were not installed
+    monkeypatch.setattr(sys, "argv", ["mirror-sfm", "demo", str(tmp_path), "--kind", "object", "--photos", "1"])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    told = capsys.readouterr()
+    assert stop.value.code == 0 and told.out == f"1 rendered photos -> {tmp_path / 'images'}\n"
+    assert told.err == 'no COLMAP model was written: pip install "mirror-sfm[colmap]"\n'
+    assert not (tmp_path / "sparse").exists() and (tmp_path / "mesh.ply").exists()
