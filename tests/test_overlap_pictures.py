@@ -147,6 +147,7 @@ def test_the_command_can_be_brief_and_label_otherwise(folder: Path, tmp_path: Pa
     [
         (["--measure", "leagues"], "--measure: expected one of tracks, triangles", 2),
         (["--measure", "tracks"], "--measure tracks: this scene has only triangles, areas, pixels", 2),
+        (["--depth-tolerance", "2"], "depth_tolerance: expected a share", 2),
         (["--average", "mean"], "average: expected one of geometric", 2),
         (["--weight", "tracks"], "weight: expected one of triangles", 2),
         (["--pair", "a.png", "b.png"], "--pair draws pictures", 2),

@@ -40,6 +40,9 @@ def overlap(
         Optional[float],  # noqa: UP045
         typer.Option(metavar="S", help="Values of a depth map per unit of the world, 1000 for millimetres."),
     ] = None,
+    depth_tolerance: Annotated[
+        float, typer.Option(metavar="R", help="How far depths of one point may differ, relative to depth.")
+    ] = 0.01,
     truth: Annotated[File, typer.Option(metavar="CSV", help="Listed overlap to compare with.")] = None,
     measure: Annotated[
         Text,
@@ -79,6 +82,7 @@ def overlap(
             finest=finest,
             min_pixels=min_pixels,
             cull=cull,
+            depth_tolerance=depth_tolerance,
             masks=masks and out is not None,
             labels=labels,
             threads=threads,
