@@ -11,6 +11,7 @@ import numpy as np
 from ._like import like as _like
 from ._overlap_reference import morton_order, overlap_masks, shared_triangles, visible_triangles
 from ._results import Matches, Support, TopK
+from ._visibility_reference import rasterize, rasterize_visible
 
 __all__ = [
     "masked_max_pool",
@@ -21,6 +22,8 @@ __all__ = [
     "pr_mac",
     "pr_mac_rerank",
     "pr_mac_topk",
+    "rasterize",
+    "rasterize_visible",
     "region_max_pool",
     "shared_triangles",
     "similarity_support",
