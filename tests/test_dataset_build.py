@@ -1,5 +1,6 @@
 """Data sets from scenes: what is in them, and that no number of jobs, order of scenes or kill changes a byte."""
 
+import csv
 import hashlib
 import json
 import os
@@ -142,6 +143,38 @@ def test_gl3d_scenes_bring_their_own_overlap(strip_scene: Path, tmp_path: Path) 
     np.testing.assert_allclose(entry.array("halves_triangles"), measured.halves["triangles"], atol=1e-5)
     assert (entry.array("labels") == measured.labels()).all()
     assert entry.labelled == len(entry.array("masks"))
+
+
+@pytest.mark.slow
+def test_mesh_model_and_photos_of_a_rendered_village_agree_with_what_was_rendered(tmp_path: Path) -> None:
+    pytest.importorskip("pycolmap")
+    from scipy.stats import spearmanr
+
+    from mirror_sfm.synthetic import RenderOptions
+    from mirror_sfm.synthetic import make_scene as render_scene
+
+    whole = tmp_path / "mesh"
+    render_scene("village", whole, 14, 3, RenderOptions(width=480, height=360, distortion=0.05))
+    for name, part in (("model", "sparse"), ("photos", "")):
+        shutil.copytree(whole / "images", tmp_path / name / "images")
+        if part:
+            shutil.copytree(whole / part, tmp_path / name / part)
+    names = ("mesh", "model", "photos")
+    options = SceneOptions(size=224, long_side=480)
+    report = build_dataset([SceneSource(tmp_path / name) for name in names], tmp_path / "out", options)
+    assert not report.failed
+    for scene, least in zip(open_dataset(tmp_path / "out"), (0.9999, 0.96, 0.8), strict=True):
+        row = {name: k for k, name in enumerate(scene.photos)}
+        halves = np.zeros((len(row), len(row)))
+        pairs = np.asarray(scene.array("pairs"))
+        halves[pairs[:, 0], pairs[:, 1]], halves[pairs[:, 1], pairs[:, 0]] = scene.array("halves_pixels").T
+        truth = np.zeros_like(halves)
+        for a, b, forth, back, *_ in csv.reader((whole / "pairs_overlap.csv").read_text().splitlines()[1:]):
+            if a in row and b in row:
+                truth[row[a], row[b]], truth[row[b], row[a]] = float(forth), float(back)
+        beside = ~np.eye(len(row), dtype=bool)
+        assert len(row) >= 8 and scene.anchors >= 4
+        assert spearmanr(truth[beside], halves[beside])[0] > least, scene.name
 
 
 # ---- photos that cannot be used --------------------------------------------------------------------------------------
