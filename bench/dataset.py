@@ -28,6 +28,7 @@ from mirror_sfm.threads import processors
 
 RESULTS = Path(__file__).resolve().parent / "results" / "dataset.json"
 KITCHEN = {"mesh": "meshes/redkitchen_tsdf_12mm.ply"}
+COLOUR_CAMERA = "525 0 320\n0 525 240\n0 0 1\n"  # of the kitchen's photos; the file beside them is of the depth sensor
 # What a scene is made of beyond its folder, relative to DATA.
 SCENES: dict[str, dict[str, str]] = {
     "scenes/building_herzjesu25": {},
@@ -40,7 +41,7 @@ SCENES: dict[str, dict[str, str]] = {
     "scenes/aerial_dem4": {},
     "scenes/object_maryrose": {},
     "scenes/indoor_livingroom": {},
-    "scenes/indoor_redkitchen": KITCHEN,
+    "scenes/indoor_redkitchen": KITCHEN | {"cameras": COLOUR_CAMERA},
     "training/indoor_livingroom_211": {},
     "training/indoor_redkitchen_446": KITCHEN,
     "training/object_conch": {},
@@ -54,8 +55,11 @@ SCENES: dict[str, dict[str, str]] = {
 
 def measured(data: Path, scene: str, threads: int) -> dict[str, object]:
     """One scene, in this process."""
-    given = {option: data / place for option, place in SCENES[scene].items()}
-    with tempfile.TemporaryDirectory() as out:
+    with tempfile.TemporaryDirectory() as out, tempfile.NamedTemporaryFile("w", suffix=".txt") as matrix:
+        matrix.write(COLOUR_CAMERA)
+        matrix.flush()
+        places = SCENES[scene].items()
+        given = {option: Path(matrix.name) if place == COLOUR_CAMERA else data / place for option, place in places}
         started, worked = time.perf_counter(), time.process_time()
         made = make_scene(Task(SceneSource(data / scene, **given), Path(out), SceneOptions(), threads))
         wall, cpu = time.perf_counter() - started, time.process_time() - worked

@@ -15,7 +15,9 @@ from mirror_sfm.errors import UsageError
 # Optional[...] and not `| None`: typer evaluates these at run time.
 Place = Optional[Path]  # noqa: UP045
 
-dataset_app = typer.Typer(help="Training sets: build one from scenes, look at one.", no_args_is_help=True)
+dataset_app = typer.Typer(
+    help="Training sets: build one from scenes, look at one.", no_args_is_help=True, rich_markup_mode=None
+)
 app.add_typer(dataset_app, name="dataset")
 
 
