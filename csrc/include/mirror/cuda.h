@@ -1,4 +1,5 @@
-// The ops on CUDA. The same contracts as in match_kernel.h, pr_mac.h, similarity_support.h and pooling.h, but for:
+// The ops on CUDA. The same contracts as in match_kernel.h, pr_mac.h, similarity_support.h, pooling.h, overlap.h and
+// rasterize.h, but for:
 //   pointers   device memory, of the current device; vectors and descriptors aligned to 16 bytes
 //   stream     work is enqueued and the call returns; nothing synchronises (but read_back)
 //   workspace  scratch memory of the caller, at least <op>_workspace(...) bytes, aligned to 256, free for reuse by later
@@ -7,8 +8,8 @@
 //   values     are not checked (they lie on the device): sizes, pairs, candidates and offsets must be in range
 // Integer ops give the CPU's bits. pr_mac on float32 sums every product in the CPU's order. Its bfloat16 and float16
 // vectors go through tensor cores (float32 sums, in the hardware's order; scores within 2e-3), except where argmax is
-// asked for and in pr_mac_rerank, which widen them to float32. float64 is offered by max pooling only, which gives the
-// CPU's bits in every type.
+// asked for and in pr_mac_rerank, which widen them to float32. Max pooling, rasterising and
+// overlap give the CPU's bits in every type, float64 too.
 #pragma once
 
 #include <cstddef>
