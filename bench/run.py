@@ -1,6 +1,6 @@
 """`make bench`: measures every op at each level of instructions, each level in a process of its own, then sums up.
 
-    python bench/run.py [--full] [--levels avx512,avx2] [match_kernel pr_mac pooling overlap pairs]
+    python bench/run.py [--full] [--levels avx512,avx2] [match_kernel pr_mac pooling rasterize overlap pairs]
 
 Every process starts without the OPENBLAS_* variables that some machines set (they slow NumPy down). At a level below
 the machine's best the peers are held to that level too, so that like is compared with like.
@@ -50,7 +50,7 @@ def environment(level: str, best: str) -> dict[str, str]:
 def main() -> int:
     best, *lower = levels_of_this_machine()
     parser = argparse.ArgumentParser(description="Measures mirror_ext and its peers.")
-    parser.add_argument("ops", nargs="*", default=["match_kernel", "pr_mac", "pooling", "overlap", "pairs"])
+    parser.add_argument("ops", nargs="*", default=["match_kernel", "pr_mac", "pooling", "rasterize", "overlap", "pairs"])
     parser.add_argument("--levels", default=",".join([best, *lower]), help="of %(default)s")
     parser.add_argument("--full", action="store_true", help="workloads at full size")
     parser.add_argument("--results", default=str(HERE / "results"))

@@ -99,7 +99,7 @@ def _each(near: float | Tensor, cam_from_world: Tensor) -> Tensor:
     """One number for each view."""
     if isinstance(near, Tensor):
         return near.to(torch.float64)
-    return cam_from_world.new_full((len(cam_from_world),), near, dtype=torch.float64)
+    return cam_from_world.new_full(cam_from_world.shape[:1], near, dtype=torch.float64)
 
 
 @torch.library.register_fake("mirror::rasterize")
