@@ -50,7 +50,8 @@ def environment(level: str, best: str) -> dict[str, str]:
 def main() -> int:
     best, *lower = levels_of_this_machine()
     parser = argparse.ArgumentParser(description="Measures mirror_ext and its peers.")
-    parser.add_argument("ops", nargs="*", default=["match_kernel", "pr_mac", "pooling", "rasterize", "overlap", "pairs"])
+    everything = ["match_kernel", "pr_mac", "pooling", "rasterize", "overlap", "pairs"]
+    parser.add_argument("ops", nargs="*", default=everything)
     parser.add_argument("--levels", default=",".join([best, *lower]), help="of %(default)s")
     parser.add_argument("--full", action="store_true", help="workloads at full size")
     parser.add_argument("--results", default=str(HERE / "results"))
