@@ -26,9 +26,6 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from mirror_sfm.overlap.drawing import Drawing
 from mirror_sfm.overlap.files import save_overlap
 from mirror_sfm.overlap.measuring import OverlapOptions, measure_overlap
 from mirror_sfm.overlap.statistics import mesh_statistics, overlap_statistics
@@ -52,7 +49,6 @@ class Case:
         table: of listed overlap.
         options: what is not as usual.
         asked: whether the target is for this way of measuring.
-        sensor_only: photos show the surface only where their depth maps have a reading.
     """
 
     scene: str
@@ -60,7 +56,6 @@ class Case:
     table: str
     options: dict[str, Any]
     asked: bool = False
-    sensor_only: bool = False
 
 
 def _brighton(folder: Path) -> Scene:
@@ -91,7 +86,7 @@ def _cases() -> dict[str, Case]:
         "dem4, 4 x finer": Case("aerial_dem4", read_scene, "overlap.csv", {"long_side": 4096}),
         "dem4, depth": Case("aerial_dem4", _dem4_depth, "overlap.csv", {}),
         "kitchen": Case(kitchen, _kitchen, "pairs_overlap.csv", {}, asked=True),
-        "kitchen, where sensed": Case(kitchen, _kitchen, "pairs_overlap.csv", {}, sensor_only=True),
+        "kitchen, also where not sensed": Case(kitchen, _kitchen, "pairs_overlap.csv", {"sensed": False}),
         "livingroom": Case(living, _depth_alone, "overlap.csv", {}, asked=True),
     }
     for percent in (1, 2, 3, 5, 10):
@@ -111,8 +106,6 @@ def run(name: str, threads: int) -> dict[str, Any]:
     folder = DATA / "scenes" / case.scene
     scene = case.read(folder)
     read_mb = _peak_mb()
-    if case.sensor_only:
-        _hide_what_was_not_sensed(scene)
     wall, cpu = time.perf_counter(), time.process_time()
     overlap = measure_overlap(scene, OverlapOptions(threads=threads, **case.options))
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
@@ -158,22 +151,6 @@ def run(name: str, threads: int) -> dict[str, Any]:
     if scene.mesh is not None:
         row["mesh"] = vars(mesh_statistics(scene.mesh))
     return row
-
-
-def _hide_what_was_not_sensed(scene: Scene) -> None:
-    """From now on this process draws photos with holes where their depth maps have them."""
-    sensed = {name: depth.read() > 0 for name, depth in scene.depths.items()}
-    drawn = Drawing._draw
-
-    def draw(self: Drawing, batch: list[int], finer: int) -> np.ndarray:
-        ids = drawn(self, batch, finer)
-        for view, picture in zip(batch, ids, strict=True):
-            there = sensed[self.views[view].name]
-            rows, columns = (np.arange(n) * m // n for n, m in zip(picture.shape, there.shape, strict=True))
-            picture[~there[rows[:, None], columns]] = -1
-        return ids
-
-    Drawing._draw = draw  # type: ignore[method-assign]
 
 
 def _peak_mb() -> float:

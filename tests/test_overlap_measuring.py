@@ -1,6 +1,7 @@
 """Overlap measured on scenes where it can be worked out."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,8 @@ from mirror_sfm.errors import MirrorError, UsageError
 from mirror_sfm.overlap.masks import area_mean, stored
 from mirror_sfm.overlap.measured import MASK_SIDE, NONE, STRONG, WEAK, LabelOptions, Overlap
 from mirror_sfm.overlap.measuring import OverlapOptions, measure_overlap
-from mirror_sfm.scenes.cameras import Camera, View
-from mirror_sfm.scenes.scene import Mesh, Scene, Tracks
+from mirror_sfm.scenes.cameras import Camera, Pinhole, View
+from mirror_sfm.scenes.scene import DepthMap, Mesh, Scene, Tracks
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "golden.json").read_text())
 HIGH = -48.0  # z of a camera from which a pixel is a unit of the plane z = 0
@@ -321,3 +322,33 @@ def test_a_scene_without_photos_has_no_pairs() -> None:
 
 def test_looking_is_what_it_says() -> None:
     assert View("a", Camera("PINHOLE", (1, 1, 0, 0), 1, 1), looking((1, 2, 3))).centre.tolist() == [1, 2, 3]
+
+
+def test_what_a_sensor_did_not_see_does_not_count() -> None:
+    """The first photo's sensor read the left half alone; its camera is not the photo's: it sees twice as far around."""
+    depth = np.full((SIZE[1], SIZE[0]), abs(HIGH), np.float32)
+    left = depth.copy()
+    left[:, SIZE[0] // 2 :] = 0
+    wide = Pinhole(*SIZE, 24.0, 24.0, SIZE[0] / 2, SIZE[1] / 2)
+    scene = flight((0, 0), (16, 0))
+    names = [one.name for one in scene.views]
+    maps = [DepthMap(lambda: left, wide), DepthMap(lambda: depth, wide)]
+    sensed = measure_overlap(replace(scene, depths=dict(zip(names, maps, strict=True))), OverlapOptions(long_side=256))
+    assert sensed.seen["pixels"][0] * 2 == sensed.seen["pixels"][1] == 256 * 192
+    assert half(sensed, 0, 1) == pytest.approx(0.5) and half(sensed, 1, 0) == pytest.approx(0.25)
+    assert half(sensed, 0, 1, "triangles") == pytest.approx(0.5)
+    assert (sensed.covered[0, :, :28] == 255).all() and not sensed.covered[0, :, 28:].any()
+    whole = measure_overlap(scene, OverlapOptions(long_side=256))
+    all_count = replace(scene, depths=dict(zip(names, maps, strict=True)))
+    np.testing.assert_array_equal(
+        measure_overlap(all_count, OverlapOptions(long_side=256, sensed=False)).halves["pixels"], whole.halves["pixels"]
+    )
+    own = {name: replace(map_, camera=None) for name, map_ in zip(names, maps, strict=True)}
+    np.testing.assert_array_equal(
+        measure_overlap(replace(scene, depths=own), OverlapOptions(long_side=256)).halves["pixels"],
+        whole.halves["pixels"],
+    )
+    one = replace(scene, depths={names[0]: maps[0]})
+    assert measure_overlap(one, OverlapOptions(long_side=256)).seen["pixels"].min() == 256 * 192
+    with pytest.raises(MirrorError, match=f"{names[1]} has no depth map"):
+        measure_overlap(one, OverlapOptions(sensed=True))

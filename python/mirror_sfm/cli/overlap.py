@@ -43,6 +43,12 @@ def overlap(
     depth_tolerance: Annotated[
         float, typer.Option(metavar="R", help="How far depths of one point may differ, relative to depth.")
     ] = 0.01,
+    sensed: Annotated[
+        Optional[bool],  # noqa: UP045
+        typer.Option(
+            help="With a mesh, only pixels with a reading of the depth map count. [default: of a sensor, yes]"
+        ),
+    ] = None,
     truth: Annotated[File, typer.Option(metavar="CSV", help="Listed overlap to compare with.")] = None,
     measure: Annotated[
         Text,
@@ -82,6 +88,7 @@ def overlap(
             finest=finest,
             min_pixels=min_pixels,
             cull=cull,
+            sensed=sensed,
             depth_tolerance=depth_tolerance,
             masks=masks and out is not None,
             labels=labels,

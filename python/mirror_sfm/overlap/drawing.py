@@ -14,7 +14,7 @@ from mirror_sfm.overlap.options import OverlapOptions
 from mirror_sfm.overlap.photo_grid import carried, photo_rows, shown_pixels, whole_pinhole
 from mirror_sfm.photos import shown
 from mirror_sfm.scenes.cameras import Camera, Pinhole, View
-from mirror_sfm.scenes.scene import Scene, Tracks
+from mirror_sfm.scenes.scene import DepthMap, Scene, Tracks
 
 VIEWS_AT_ONCE = 8  # drawn in one call: they share the stream of triangles
 PIXELS_AT_ONCE = 1 << 24
@@ -34,6 +34,7 @@ class Drawing:
         self, scene: Scene, vertices: NDArray[np.float64], faces: NDArray[np.int32], options: OverlapOptions
     ) -> None:
         self.views, self.faces, self._scene = scene.views, faces, scene.name
+        self._depths = sensor_maps(scene, options.sensed)
         self._vertices, self._options = vertices, options
         self._sizes = {camera: _sizes(camera, options.long_side) for camera in {view.camera for view in self.views}}
         self._first = {view.camera: -k for k, view in enumerate(reversed(self.views))}
@@ -88,6 +89,9 @@ class Drawing:
         except ValueError as error:  # a camera that is none
             names = ", ".join(shown(view.name) for view in views)
             raise MirrorError(f"{shown(self._scene)}: cannot draw {names}: {error}") from error
+        if self._depths:
+            for view, pinhole, picture in zip(views, pinholes, ids, strict=True):
+                picture[~sensed_pixels(self._depths[view.name], view.camera.pinhole, pinhole)] = -1
         return ids
 
     def _size(self, view: int) -> tuple[int, int, int, int]:
@@ -110,6 +114,43 @@ def _sizes(camera: Camera, long_side: int) -> tuple[Pinhole, int, int]:
     if not camera.distorts:
         return whole.resized(width, height), height, width
     return whole.resized(max(1, round(whole.width * scale)), max(1, round(whole.height * scale))), height, width
+
+
+def sensor_maps(scene: Scene, wanted: bool | None) -> dict[str, DepthMap]:
+    """The depth maps whose readings decide which pixels count, by name of the view; empty where all count.
+
+    Args:
+        wanted: as `OverlapOptions.sensed`.
+
+    Raises:
+        MirrorError: they are wanted, and a view has none.
+    """
+    maps = {view.name: scene.depths[view.name] for view in scene.views if view.name in scene.depths}
+    if wanted is None:
+        whole = len(maps) == len(scene.views) and all(map_.camera is not None for map_ in maps.values())
+        return maps if whole else {}
+    missing = [view.name for view in scene.views if view.name not in maps]
+    if wanted and missing:
+        raise MirrorError(
+            f"{shown(scene.name)}: only what was sensed shall count, but {shown(missing[0])} has no depth map"
+        )
+    return maps if wanted else {}
+
+
+def sensed_pixels(map_: DepthMap, own: Pinhole, pinhole: Pinhole) -> NDArray[np.bool_]:
+    """[height, width] the pixels of a pinhole picture at which a depth map has a reading; none beside the map.
+
+    Args:
+        own: the pinhole camera of the map's view, which is the map's too where it has none.
+        pinhole: of the picture, looking the same way from the same place.
+    """
+    depth = map_.read()
+    height, width = depth.shape
+    camera = map_.camera or own.resized(width, height)
+    x = np.floor((np.arange(pinhole.width) + 0.5 - pinhole.cx) * (camera.fx / pinhole.fx) + camera.cx).astype(np.int64)
+    y = np.floor((np.arange(pinhole.height) + 0.5 - pinhole.cy) * (camera.fy / pinhole.fy) + camera.cy).astype(np.int64)
+    inside = ((y >= 0) & (y < height))[:, None] & ((x >= 0) & (x < width))
+    return inside & (depth[np.clip(y, 0, height - 1)[:, None], np.clip(x, 0, width - 1)] > 0)
 
 
 def median_depth(view: View, row: int, tracks: Tracks | None, vertices: NDArray[np.float64]) -> float:

@@ -22,6 +22,9 @@ class OverlapOptions:
         cull: triangles are seen from their front only (corners counter-clockwise), not from both sides.
         masks: whether to make masks.
         labels: masks are made for pairs that overlap at least as weak positives do.
+        sensed: with a surface, only pixels count at which the photo's depth map has a reading: a mesh made of a
+            sensor's readings has holes where it saw nothing, and shows what lies behind them. None: where the depth
+            maps have a camera of their own, as those of a sensor do.
         depth_tolerance: without a surface: how far depth may differ, relative to depth.
         threads: None: as many as there are processors.
         progress: whether to show bars.
@@ -34,6 +37,7 @@ class OverlapOptions:
     cull: bool = False
     masks: bool = True
     labels: LabelOptions = field(default_factory=LabelOptions)
+    sensed: bool | None = None
     depth_tolerance: float = 0.01
     threads: int | None = None
     progress: bool = False
