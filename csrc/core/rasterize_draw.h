@@ -138,88 +138,108 @@ class Drawing {
     return V::either(V::less(p.x, q.x), V::both(V::equal(p.x, q.x), V::less(p.y, q.y)));
   }
 
-  // Faces k.. of those that moved together; the lanes that may own a pixel.
-  unsigned set_up(int k, unsigned lanes) {
-    Corners p{V::load(s_.px + k), V::load(s_.py + k), V::gather(s_.w, V::load(s_.p + k))};
-    Corners q{V::load(s_.qx + k), V::load(s_.qy + k), V::gather(s_.w, V::load(s_.q + k))};
-    Corners r{V::load(s_.rx + k), V::load(s_.ry + k), V::gather(s_.w, V::load(s_.r + k))};
-    D areas[2];
-    const auto half_area = [&](int half) {
-      return V::sub(V::mul(V::to_double(V::sub(q.x, p.x), half), V::to_double(V::sub(r.y, p.y), half)),
-                    V::mul(V::to_double(V::sub(q.y, p.y), half), V::to_double(V::sub(r.x, p.x), half)));
-    };
-    areas[0] = half_area(0), areas[1] = half_area(1);
-    const F area = V::to_float(areas[0], areas[1]);
+  struct Three {
+    Corners p, q, r;
+    D areas[2];  // doubled, of each half of the lanes; of either sign
+  };
+
+  // Faces k.. of those that moved together.
+  Three load(int k) const {
+    Three f{{V::load(s_.px + k), V::load(s_.py + k), V::gather(s_.w, V::load(s_.p + k))},
+            {V::load(s_.qx + k), V::load(s_.qy + k), V::gather(s_.w, V::load(s_.q + k))},
+            {V::load(s_.rx + k), V::load(s_.ry + k), V::gather(s_.w, V::load(s_.r + k))},
+            {}};
+    const I qx = V::sub(f.q.x, f.p.x), qy = V::sub(f.q.y, f.p.y);
+    const I rx = V::sub(f.r.x, f.p.x), ry = V::sub(f.r.y, f.p.y);
+    for (int half = 0; half < 2; ++half)
+      f.areas[half] = V::sub(V::mul(V::to_double(qx, half), V::to_double(ry, half)),
+                             V::mul(V::to_double(qy, half), V::to_double(rx, half)));
+    return f;
+  }
+
+  // Corners in the order of set_up() in rasterize_setup.h; the lanes whose area is not zero, and that are not culled.
+  unsigned orient(Three& f) const {
+    const F area = V::to_float(f.areas[0], f.areas[1]);
     const M turned = V::less(area, V::set(0.f));
-    lanes &= ~V::bits(V::equal(area, V::set(0.f)));
-    if (view_.cull) lanes &= V::bits(turned);
-    const Corners kept = q;
-    q = select(turned, r, q), r = select(turned, kept, r);
+    const Corners p = f.p, q = select(turned, f.r, f.q), r = select(turned, f.q, f.r);
     const M pq = left_of(p, q), qr = left_of(q, r), rp = left_of(r, p);
     const M from_q = V::but_not(qr, pq), from_r = V::but_not(rp, qr);  // which of them is leftmost
-    const Corners p0 = p, q0 = q, r0 = r;
-    p = select(from_q, q0, select(from_r, r0, p0));
-    q = select(from_q, r0, select(from_r, p0, q0));
-    r = select(from_q, p0, select(from_r, q0, r0));
+    f.p = select(from_q, q, select(from_r, r, p));
+    f.q = select(from_q, r, select(from_r, p, q));
+    f.r = select(from_q, p, select(from_r, q, r));
+    const unsigned some = ~V::bits(V::equal(area, V::set(0.f)));
+    return view_.cull ? some & V::bits(turned) : some;
+  }
 
-    const I left = V::min(p.x, V::min(q.x, r.x)), right = V::max(p.x, V::max(q.x, r.x));
-    const I top = V::min(p.y, V::min(q.y, r.y)), bottom = V::max(p.y, V::max(q.y, r.y));
-    const I zero = V::set(0);
-    const I x0 = V::max(first_pixel(left), zero), x1 = V::min(last_pixel(right), V::set(view_.width - 1));
-    const I y0 = V::max(first_pixel(top), zero), y1 = V::min(last_pixel(bottom), V::set(view_.height - 1));
-    const I i0 = V::max(x0, V::set(tile_.x0)), i1 = V::min(x1, V::set(tile_.x1));
-    const I j0 = V::max(y0, V::set(tile_.y0)), j1 = V::min(y1, V::set(tile_.y1));
-    V::store(f_.x0, i0), V::store(f_.x1, i1), V::store(f_.y0, j0), V::store(f_.y1, j1);
+  struct Boxes {
+    I x0, y0, x1, y1;  // within the picture
+    I i0, j0, i1, j1;  // and within the tile
+  };
+  Boxes boxes(const Three& f) const {
+    const I left = V::min(f.p.x, V::min(f.q.x, f.r.x)), right = V::max(f.p.x, V::max(f.q.x, f.r.x));
+    const I top = V::min(f.p.y, V::min(f.q.y, f.r.y)), bottom = V::max(f.p.y, V::max(f.q.y, f.r.y));
+    Boxes b;
+    b.x0 = V::max(first_pixel(left), V::set(0)), b.x1 = V::min(last_pixel(right), V::set(view_.width - 1));
+    b.y0 = V::max(first_pixel(top), V::set(0)), b.y1 = V::min(last_pixel(bottom), V::set(view_.height - 1));
+    b.i0 = V::max(b.x0, V::set(tile_.x0)), b.i1 = V::min(b.x1, V::set(tile_.x1));
+    b.j0 = V::max(b.y0, V::set(tile_.y0)), b.j1 = V::min(b.y1, V::set(tile_.y1));
+    return b;
+  }
 
-    // Edges, at the centre of (i0, j0).
-    const I cx = V::add(V::template grow<kSubpixelBits>(i0), V::set(kHalfPixel));
-    const I cy = V::add(V::template grow<kSubpixelBits>(j0), V::set(kHalfPixel));
-    const auto edge = [&](int e, const Corners& from, const Corners& to) {
-      const I a = V::sub(from.y, to.y), b = V::sub(to.x, from.x);
-      const M owns = V::either(V::less(zero, a), V::both(V::equal(a, zero), V::less(zero, b)));
-      const I c = V::edge(a, V::sub(cx, from.x), b, V::sub(cy, from.y), V::select(owns, zero, V::set(1)));
-      V::store(f_.a[e], a), V::store(f_.b[e], b), V::store(f_.c[e], c);
-      return c;
-    };
-    const I c0 = edge(0, p, q), c1 = edge(1, q, r), c2 = edge(2, r, p);
+  static I centre(I pixel) { return V::add(V::template grow<kSubpixelBits>(pixel), V::set(kHalfPixel)); }
 
-    // The plane.
-    D gx[2], gy[2];
+  // Edge e, at the centre of the box's first pixel.
+  I set_edge(int e, const Corners& from, const Corners& to, const Boxes& box) {
+    const I zero = V::set(0), a = V::sub(from.y, to.y), b = V::sub(to.x, from.x);
+    const M owns = V::either(V::less(zero, a), V::both(V::equal(a, zero), V::less(zero, b)));
+    const I c = V::edge(a, V::sub(centre(box.i0), from.x), b, V::sub(centre(box.j0), from.y),
+                        V::select(owns, zero, V::set(1)));
+    V::store(f_.a[e], a), V::store(f_.b[e], b), V::store(f_.c[e], c);
+    return c;
+  }
+
+  void set_plane(const Three& f, const Boxes& box) {
+    const I qx = V::sub(f.q.x, f.p.x), qy = V::sub(f.q.y, f.p.y);
+    const I rx = V::sub(f.r.x, f.p.x), ry = V::sub(f.r.y, f.p.y);
+    D gx[2], gy[2], w[2];
     for (int half = 0; half < 2; ++half) {
-      const D qx = V::to_double(V::sub(q.x, p.x), half), qy = V::to_double(V::sub(q.y, p.y), half);
-      const D rx = V::to_double(V::sub(r.x, p.x), half), ry = V::to_double(V::sub(r.y, p.y), half);
-      const D pw = V::to_double(p.w, half);
-      const D qw = V::sub(V::to_double(q.w, half), pw), rw = V::sub(V::to_double(r.w, half), pw);
-      const D scale = V::div(V::set(double{kSubpixels}), V::abs(areas[half]));
-      gx[half] = V::mul(V::sub(V::mul(qw, ry), V::mul(rw, qy)), scale);
-      gy[half] = V::mul(V::sub(V::mul(rw, qx), V::mul(qw, rx)), scale);
+      const auto wide = [half](auto x) { return V::to_double(x, half); };
+      const D qw = V::sub(wide(f.q.w), wide(f.p.w)), rw = V::sub(wide(f.r.w), wide(f.p.w));
+      const D scale = V::div(V::set(double{kSubpixels}), V::abs(f.areas[half]));
+      gx[half] = V::mul(V::sub(V::mul(qw, wide(ry)), V::mul(rw, wide(qy))), scale);
+      gy[half] = V::mul(V::sub(V::mul(rw, wide(qx)), V::mul(qw, wide(rx))), scale);
     }
     const F step_x = V::to_float(gx[0], gx[1]), step_y = V::to_float(gy[0], gy[1]);
-    const I x = V::select(V::less(step_x, V::set(0.f)), x1, x0);
-    const I y = V::select(V::less(step_y, V::set(0.f)), y1, y0);
-    const I ox = V::sub(V::add(V::template grow<kSubpixelBits>(x), V::set(kHalfPixel)), p.x);
-    const I oy = V::sub(V::add(V::template grow<kSubpixelBits>(y), V::set(kHalfPixel)), p.y);
-    D w[2];
+    const I x = V::select(V::less(step_x, V::set(0.f)), box.x1, box.x0);
+    const I y = V::select(V::less(step_y, V::set(0.f)), box.y1, box.y0);
+    const I ox = V::sub(centre(x), f.p.x), oy = V::sub(centre(y), f.p.y);
     for (int half = 0; half < 2; ++half) {
       const D pixel = V::set(1.0 / kSubpixels);
       const D across = V::mul(gx[half], V::mul(V::to_double(ox, half), pixel));
       const D down = V::mul(gy[half], V::mul(V::to_double(oy, half), pixel));
-      w[half] = V::add(V::to_double(p.w, half), V::add(across, down));
+      w[half] = V::add(V::to_double(f.p.w, half), V::add(across, down));
     }
     const F start = V::to_float(w[0], w[1]);
-    const F low = V::min(p.w, V::min(q.w, r.w)), high = V::max(p.w, V::max(q.w, r.w));
-    const I dx = V::sub(i0, x), dy = V::sub(j0, y);
+    const F low = V::min(f.p.w, V::min(f.q.w, f.r.w)), high = V::max(f.p.w, V::max(f.q.w, f.r.w));
+    const I dx = V::sub(box.i0, x), dy = V::sub(box.j0, y);
+    const F first = V::add(start, V::add(V::mul(step_x, V::to_float(dx)), V::mul(step_y, V::to_float(dy))));
     V::store(f_.w, start), V::store(f_.gx, step_x), V::store(f_.gy, step_y);
     V::store(f_.low, low), V::store(f_.high, high), V::store(f_.dx, dx), V::store(f_.dy, dy);
-    V::store(f_.id, V::load(s_.ids + k));
-    const F first = V::add(start, V::add(V::mul(step_x, V::to_float(dx)), V::mul(step_y, V::to_float(dy))));
     V::store(f_.first, V::clamp(first, low, high));
+  }
 
+  // Of faces k.. of those that moved together: the lanes that may own a pixel.
+  unsigned set_up(int k, unsigned lanes) {
+    Three f = load(k);
+    lanes &= orient(f);
+    const Boxes box = boxes(f);
+    V::store(f_.x0, box.i0), V::store(f_.x1, box.i1), V::store(f_.y0, box.j0), V::store(f_.y1, box.j1);
+    V::store(f_.id, V::load(s_.ids + k));
+    const I c0 = set_edge(0, f.p, f.q, box), c1 = set_edge(1, f.q, f.r, box), c2 = set_edge(2, f.r, f.p, box);
+    set_plane(f, box);
     // A box of one pixel is decided here.
-    const M one = V::both(V::equal(i0, i1), V::equal(j0, j1));
-    const M out = V::less(V::either(V::either(c0, c1), c2), zero);
-    single_ = V::bits(one);
-    return lanes & ~(single_ & V::bits(out));
+    single_ = V::bits(V::both(V::equal(box.i0, box.i1), V::equal(box.j0, box.j1)));
+    return lanes & ~(single_ & V::bits(V::less(V::either(V::either(c0, c1), c2), V::set(0))));
   }
 
   void fill(unsigned lanes) {
