@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ._rasterize import rasterize_visible as rasterize_visible
     from ._similarity_support import similarity_support as similarity_support
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 
 # Public name -> module that defines it.
 _TORCH_OPS = {

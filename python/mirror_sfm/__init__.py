@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mirror_sfm.sources import ColmapDatabase, HlocFeatures, PhotoFolder
     from mirror_sfm.view_graph import ScoredPairs, ViewGraph
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 __all__ = [
     "ColmapDatabase",
     "HlocFeatures",
