@@ -306,6 +306,19 @@ def test_two_scenes_of_one_name(strip_scene: Path, tmp_path: Path) -> None:
         build_dataset([SceneSource(strip_scene), SceneSource(tmp_path / "strip")], tmp_path / "out")
 
 
+@pytest.mark.parametrize("place", ["scenes", "scenes/strip", "results"])
+def test_nothing_but_an_older_scene_makes_way(strip_scene: Path, tmp_path: Path, place: str) -> None:
+    """A data set beside its scenes would have put each in the place of its source."""
+    shutil.copytree(strip_scene, tmp_path / "scenes/strip")
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results/strip").write_text("notes")
+    before = files(tmp_path)
+    name = "images" if place == "scenes/strip" else ""
+    report = build_dataset([SceneSource(tmp_path / "scenes/strip", name=name)], tmp_path / place, SMALL)
+    assert "is in the way" in report.failed[name or "strip"]
+    assert files(tmp_path) == before
+
+
 def test_two_builds_of_one_scene_do_not_meet(
     strip_scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

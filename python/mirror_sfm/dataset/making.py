@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ import numpy as np
 from mirror_sfm import __version__
 from mirror_sfm.cache import digest
 from mirror_sfm.dataset.contents import contents, key_of
-from mirror_sfm.dataset.format import SCENE, open_scene, read_json
+from mirror_sfm.dataset.format import ARRAYS, SCENE, open_scene, read_json
 from mirror_sfm.dataset.joining import join, write_overlap
 from mirror_sfm.dataset.parts import Part, Parts, alone, replaced
 from mirror_sfm.dataset.sources import MADE_HERE, SceneOptions, SceneSource
@@ -77,13 +78,14 @@ def make_scene(task: Task) -> Made:
     """Makes one scene, or what is missing of it.
 
     Raises:
-        UsageError: there is nothing to make a scene of.
+        UsageError: there is nothing to make a scene of, or something else is where it is to go.
         MirrorError: something of it cannot be used, or another process is making it.
         OSError: a file cannot be read or written.
     """
     if not task.source.path.is_dir():
         raise UsageError(f"no such folder: {shown(str(task.source.path))}")
     work = task.dataset / WORK / task.source.name
+    _free(task.dataset / task.source.name)
     with alone(work), _named(task.source.name):
         return _Making(task, work).whole()
 
@@ -203,6 +205,22 @@ def _named(scene: str) -> Iterator[None]:
         yield
     finally:
         _log.removeFilter(name)
+
+
+def _free(place: Path) -> None:
+    """A scene takes the place of an older one, and of nothing else: not of the folder it is read from, for example.
+
+    Raises:
+        UsageError: something else is there.
+    """
+    ours = {SCENE, *(f"{array}.npy" for array in ARRAYS)}
+    there = os.listdir(place) if place.is_dir() else [place.name] if os.path.lexists(place) else []
+    others = sorted({*there} - ours)
+    if others:
+        raise UsageError(
+            f"{shown(str(place))} is in the way: {shown(others[0])} is not of a data set; choose another folder "
+            "(-o), or another name for the scene (--name)"
+        )
 
 
 def _as_made(place: Path, key: str, size: int) -> dict[str, Any] | None:
