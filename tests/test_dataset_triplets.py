@@ -205,3 +205,8 @@ def test_labels_that_do_not_fit_are_named(tmp_path: Path) -> None:
     np.save(tmp_path / "a" / "pairs.npy", np.array([[0, 1], [0, 3]], "<i4"))
     with pytest.raises(MirrorError, match="a is damaged: its pairs or labels do not fit"):
         GradedTriplets(dataset)
+    np.save(tmp_path / "a" / "pairs.npy", np.array([[0, 1], [0, 2]], "<i4"))
+    GradedTriplets(dataset)
+    np.save(tmp_path / "a" / "labels.npy", np.array([2, 0], np.uint8))
+    with pytest.raises(MirrorError, match="a is damaged: its pairs or labels do not fit"):
+        GradedTriplets(dataset)
