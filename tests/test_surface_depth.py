@@ -90,24 +90,21 @@ def test_a_map_without_a_camera_of_its_own_is_the_photos(ball: Mesh) -> None:
     assert np.median(abs(np.linalg.norm(with_wrong.vertices, axis=1) - 1)) > 0.02
 
 
-def test_what_other_maps_see_through_is_left_out(ball: Mesh) -> None:
-    scene = ring()
+def test_what_other_maps_see_through_is_left_out() -> None:
+    plain = ring(views=16)
 
     def with_a_floater() -> np.ndarray:
-        depth = scene.depths["0.jpg"].read().copy()
-        depth[30:42, 40:56] = 2.0  # one metre before the sphere
+        depth = plain.depths["0.jpg"].read().copy()
+        depth[30:42, 40:56] = 2.7  # 0.3 before the sphere, where both neighbouring maps show the sphere behind it
         return depth
 
-    mesh = surface_from_depth(
-        replace(scene, depths={**scene.depths, "0.jpg": DepthMap(with_a_floater, SENSOR)}), OPTIONS
-    )
-    # Neighbouring maps show the plain sphere behind most of it.
-    assert (np.linalg.norm(mesh.vertices, axis=1) > 1.2).mean() < 0.01
-    near = np.linalg.norm(ball.vertices - (1, 0, 0), axis=1) < 0.2
-    assert near.any() and (np.linalg.norm(mesh.vertices - (1, 0, 0), axis=1) < 0.2).sum() > 0.8 * near.sum()
+    scene = replace(plain, depths={**plain.depths, "0.jpg": DepthMap(with_a_floater, SENSOR)})
+    assert (np.linalg.norm(surface_from_depth(scene, OPTIONS).vertices, axis=1) < 1.2).all()
+    blind = replace(OPTIONS, tolerance=0.9)
+    assert (np.linalg.norm(surface_from_depth(scene, blind).vertices, axis=1) > 1.25).sum() > 20
 
 
-@pytest.mark.parametrize("scale", [2.0**-10, 2.0**20])  # others round depth, float32, in another way
+@pytest.mark.parametrize("scale", [2.0**-10])  # others round depth, float32, in another way
 def test_scale_does_not_matter(scale: float, ball: Mesh) -> None:
     mesh = surface_from_depth(ring(scale), OPTIONS)
     assert np.array_equal(mesh.faces, ball.faces)

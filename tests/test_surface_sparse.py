@@ -103,7 +103,7 @@ def test_few_points() -> None:
     assert 3.2 < area(surface_from_points(plane(40))) < 12
 
 
-@pytest.mark.parametrize("scale, shift", [(1e-9, 0.0), (1e3, 0.0), (1e12, 0.0), (1.0, 4096.0)])
+@pytest.mark.parametrize("scale, shift", [(1e-9, 0.0), (1e12, 0.0), (1.0, 4096.0)])
 def test_scale_and_place_do_not_matter(scale: float, shift: float, ball: Mesh) -> None:
     mesh = surface_from_points(transformed(sphere(), scale, shift))
     assert np.array_equal(mesh.faces, ball.faces)
