@@ -221,6 +221,16 @@ def test_bytes_do_not_depend_on_threads_or_on_who_else_is_there() -> None:
     assert pair.halves["areas"][0].tolist() == first.halves["areas"][k].tolist()
 
 
+def test_a_mesh_that_nobody_sees_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    """Most often it is in another frame; tracks alone would then label every pair."""
+    scene = flight((0, 0), (8, 0))
+    measure_overlap(scene)
+    assert not caplog.records
+    mesh = replace(scene.mesh, vertices=scene.mesh.vertices + 1e4)
+    assert not measure_overlap(replace(scene, mesh=mesh)).seen["pixels"].any()
+    assert "the mesh: no photo sees any of it" in caplog.text
+
+
 def test_photos_without_pose_or_surface_see_nothing() -> None:
     """Names are sorted as one list; rows of the others stay where they belong."""
     scene = flight((0, 0), (8, 0), (500, 0))

@@ -59,6 +59,8 @@ class Surface:
         if self.finer > 1 or each < ENOUGH:
             told = f"drawn {self.finer} times finer they show {each:.1f}" if self.finer > 1 else f"they show {each:.1f}"
             _log.info("photos of %d pixels show less than %d pixels per triangle; %s", options.long_side, ENOUGH, told)
+        if views and not self.bitsets.any():
+            _log.warning("%s: no photo sees any of it; it may be in another frame than the cameras", _named(mesh))
         self.shared = {
             "triangles": ext.shared_triangles(self.bitsets, num_threads=threads).astype(np.float64),
             "areas": ext.shared_triangles(self.bitsets, face_areas(vertices, faces), num_threads=threads),
