@@ -121,7 +121,7 @@ def test_cameras_of_other_sizes():
     assert scaled_camera(camera, 128, 96) == Camera("PINHOLE", (200, 200, 64, 48), 128, 96)
     assert scaled_camera(camera, 64, 48) is camera
     for other, size in ((camera, (48, 64)), (Camera("SIMPLE_RADIAL", (100, 32, 24, 0.1), 64, 48), (128, 96))):
-        with pytest.raises(MirrorError, match=r"the cameras are for pictures of 64 x 48 pixels, photos have"):
+        with pytest.raises(MirrorError, match=r"pixels, its camera is for 64 x 48; expected the same size"):
             scaled_camera(other, *size)
 
 

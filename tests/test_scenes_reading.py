@@ -154,8 +154,17 @@ def test_photos_of_another_size(tmp_path):
     first, second = read_scene(tmp_path).views
     assert first.camera == CAMERA and second.camera == Camera("PINHOLE", (100, 100, 64, 48), 128, 96)
     Image.new("RGB", (48, 64)).save(tmp_path / "images" / "b.jpg")
-    with pytest.raises(MirrorError, match=r"the cameras are for pictures of 64 x 48 pixels, photos have 48 x 64"):
+    with pytest.raises(MirrorError, match=r"images/b.jpg: 48 x 64 pixels, its camera is for 64 x 48"):
         read_scene(tmp_path)
+    write_model(
+        tmp_path / "sparse", views("a.jpg", "b.jpg"), Tracks(TRACKS.points, TRACKS.offsets[:3], TRACKS.seen[:4])
+    )
+    for content in (None, b"no photo"):  # who reads a photo judges it: no camera of a model is lost by it
+        if content is not None:
+            (tmp_path / "images" / "b.jpg").write_bytes(content)
+        assert [view.camera for view in read_scene(tmp_path).views] == [CAMERA, CAMERA]
+    with pytest.raises(MirrorError, match=r"images/b.jpg: not an image"):
+        read_scene(tmp_path, cameras=tmp_path / "cameras.json")
 
 
 def test_two_files_of_the_same_cameras(tmp_path):

@@ -134,8 +134,8 @@ def scaled_camera(camera: Camera, width: int, height: int) -> Camera:
         return camera
     if camera.distorts or abs(camera.width * height - width * camera.height) > max(camera.width, camera.height, width):
         raise MirrorError(
-            f"the cameras are for pictures of {camera.width} x {camera.height} pixels, photos have {width} x {height}; "
-            "expected the same size, or a pinhole camera and the same proportions"
+            f"{width} x {height} pixels, its camera is for {camera.width} x {camera.height}; expected the same size, "
+            "or a pinhole camera and the same proportions"
         )
     pinhole = camera.pinhole.resized(width, height)
     return Camera("PINHOLE", tuple(pinhole.intrinsics.tolist()), width, height)

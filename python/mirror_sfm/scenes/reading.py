@@ -123,7 +123,7 @@ def _found(folder: Path, photos: Photos | None, cameras: Location | Pinhole | No
         for place in models(folder):
             ways[shown(str(place))] = partial(_colmap, place, photos)
         for file in _camera_files(folder):
-            ways[shown(str(folder / file))] = partial(_plain, folder / file, photos)
+            ways[shown(str(folder / file))] = partial(_plain, folder / file, photos, sized=not ways)
     if poses is not None:
         ways[shown(str(poses))] = partial(_posed, folder, poses, photos, cameras)
     if not ways:
@@ -207,16 +207,15 @@ def _colmap(model: Path, photos: Photos | None) -> Scene:
     return _scene(placed, placed.views, tracks)
 
 
-def _plain(file: Path, photos: Photos | None) -> Scene:
+def _plain(file: Path, photos: Photos | None, sized: bool = True) -> Scene:
+    """`sized`: cameras that tell their size are brought to that of their photo; else they stay, as a model's do."""
     told = [View(c.name, c.sized(0, 0), c.cam_from_world) for c in read_plain_cameras(file).cameras]
     placed = on_photos(told, photos, shown(str(file)))
     views = []
     for view in placed.views:
         camera = view.camera
-        if placed.folder is not None:
-            width, height = picture_size(placed.folder / view.name)
-            camera = camera if camera.width else replace(camera, width=width, height=height)
-            camera = scaled_camera(camera, width, height)
+        if placed.folder is not None and (sized or not camera.width):
+            camera = _sized(camera, placed.folder / view.name)
         elif not camera.width:
             raise MirrorError(
                 f"{shown(str(file))}, camera {shown(view.name)}: expected width and height, or image_size: there "
@@ -224,6 +223,15 @@ def _plain(file: Path, photos: Photos | None) -> Scene:
             )
         views.append(replace(view, camera=camera))
     return _scene(placed, tuple(views))
+
+
+def _sized(camera: Camera, photo: Path) -> Camera:
+    """The camera, for a picture of the size of the photo."""
+    width, height = picture_size(photo)
+    try:
+        return scaled_camera(camera if camera.width else replace(camera, width=width, height=height), width, height)
+    except MirrorError as error:
+        raise MirrorError(f"{shown(str(photo))}: {error}") from error
 
 
 def _posed(folder: Path, poses: Path, photos: Photos | None, cameras: Location | Pinhole | None) -> Scene:
@@ -241,7 +249,7 @@ def _posed(folder: Path, poses: Path, photos: Photos | None, cameras: Location |
         else:
             pinhole = read_intrinsics(Path(cameras) if cameras is not None else intrinsics_file(folder), width, height)
         camera = Camera("PINHOLE", tuple(pinhole.intrinsics.tolist()), pinhole.width, pinhole.height)
-        views.append(replace(view, camera=scaled_camera(camera, width, height)))
+        views.append(replace(view, camera=_sized(camera, placed.folder / view.name)))
     return _scene(placed, tuple(views))
 
 
