@@ -291,6 +291,9 @@ def test_scenes_are_added_and_settings_stay(strip_scene: Path, tmp_path: Path) -
     (out / "strip" / "labels.npy").unlink()
     assert build_dataset([SceneSource(other)], out, changed).kept == ()
     assert [scene.name for scene in open_dataset(out)] == ["other"]
+    (out / "dataset.json").write_text('{"format": 2}')
+    with pytest.raises(MirrorError, match=r"build it again, into another folder or after deleting dataset.json"):
+        build_dataset([SceneSource(other)], out, changed)
 
 
 @pytest.mark.parametrize("name", ["..", "a/b", ".hidden", "dataset.json"])

@@ -58,6 +58,12 @@ def cut(path: Path) -> None:
         (lambda f: (f / "dataset.json").write_text("[]"), "dataset.json is damaged: no format in it"),
         (lambda f: (f / "dataset.json").write_text("{" * 99999), "dataset.json is damaged"),
         (lambda f: change(f / "dataset.json", scenes=["../hill"]), "dataset.json is damaged: a size below 1, or"),
+        (lambda f: change(f / "dataset.json", scenes=[".."]), "dataset.json is damaged: a size below 1, or"),
+        (
+            lambda f: change(f / "dataset.json", scenes=["hill", "hill"]),
+            "dataset.json is damaged: scenes: expected a list",
+        ),
+        (lambda f: change(f / "dataset.json", scenes="h"), "dataset.json is damaged: scenes: expected a list"),
         (lambda f: change(f / "dataset.json", settings={}), "dataset.json is damaged: no 'size'"),
         (lambda f: change(f / "dataset.json", settings={"size": 64}), r"photos.npy is damaged: expected \|u1 \[4, 64"),
         (lambda f: change(f / "hill" / "scene.json", photos=[{}]), "scene.json is damaged: no 'name'"),
@@ -83,14 +89,17 @@ def test_damage_is_one_line_naming_the_file(folder: Path, damage, message: str) 
 FULL = """
 import resource, signal, sys
 from pathlib import Path
-from mirror_sfm.dataset.format import new_array
+import numpy as np
+from mirror_sfm.dataset.format import new_array, write_array
+from mirror_sfm.errors import MirrorError
 resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 24, 1 << 24))
 whole = new_array(Path(sys.argv[1]), "photos", (2, 64, 64, 3))
 whole[:] = 7
-try:
-    new_array(Path(sys.argv[1]), "masks", (10000, 2, 56, 56))
-except OSError as error:
-    print(error.strerror)
+for write, size in (new_array, (10000, 2, 56, 56)), (write_array, np.zeros(3 << 20)):
+    try:
+        write(Path(sys.argv[1]), "masks" if write is new_array else "overlap", size)
+    except MirrorError as error:
+        print(error)
 """
 
 
@@ -99,5 +108,7 @@ def test_a_full_disk_is_an_error_and_no_signal(tmp_path: Path) -> None:
     arguments = [sys.executable, "-c", FULL, str(tmp_path)]
     paths = os.pathsep.join(filter(None, sys.path))
     done = subprocess.run(arguments, capture_output=True, text=True, check=True, env=os.environ | {"PYTHONPATH": paths})
-    assert done.stdout == "File too large\n"
+    first, second = done.stdout.splitlines()
+    assert first == f"cannot write {tmp_path}/masks.npy: File too large"
+    assert second.startswith(f"cannot write {tmp_path}/overlap.npy: ")
     assert (np.load(tmp_path / "photos.npy") == 7).all()

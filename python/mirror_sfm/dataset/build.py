@@ -122,7 +122,10 @@ def _other_scenes(out: Path, settings: dict[str, Any], asked: set[str]) -> tuple
     index goes before the first scene changes."""
     if not (out / INDEX).is_file():
         return ()
-    before, names = read_index(out)
+    try:
+        before, names = read_index(out)
+    except MirrorError as error:
+        raise MirrorError(f"{error}, into another folder or after deleting {INDEX}") from error
     others = [name for name in names if name not in asked]
     if before == settings:
         return tuple(name for name in others if _whole(out / name, settings["size"]))

@@ -135,9 +135,15 @@ def read_index(folder: Path) -> tuple[dict[str, Any], list[str]]:
     index = read_json(folder / INDEX)
     with _naming(folder / INDEX):
         settings, names = dict(index["settings"]), [str(name) for name in index["scenes"]]
-        if int(settings["size"]) < 1 or any(Path(name).name != name for name in names):
+        if int(settings["size"]) < 1 or any(not _is_folder(name) for name in names):
             raise ValueError("a size below 1, or a scene that is not a folder of the data set")
+        if names != sorted({*names}) or names != index["scenes"]:
+            raise ValueError("scenes: expected a list of names, sorted, each once")
     return settings, names
+
+
+def _is_folder(name: str) -> bool:
+    return name not in ("", "..") and Path(name).name == name
 
 
 def open_scene(folder: Path, size: int) -> SceneEntry:
@@ -216,19 +222,40 @@ def new_array(folder: Path, name: str, shape: tuple[int, ...]) -> NDArray[Any]:
     """An array of `ARRAYS` in a new file, to be filled in place.
 
     Raises:
-        OSError: the disk is too full for it.
+        MirrorError: it cannot be written; the disk is too full for it, for example.
     """
     path = folder / f"{name}.npy"
-    array = np.lib.format.open_memmap(path, "w+", np.dtype(ARRAYS[name][0]), shape)
-    if hasattr(os, "posix_fallocate"):  # else a full disk is found out by a signal, while the array is filled
-        with open(path, "r+b") as file:
-            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    with writing(path):
+        array = np.lib.format.open_memmap(path, "w+", np.dtype(ARRAYS[name][0]), shape)
+        if hasattr(os, "posix_fallocate"):  # else a full disk is found out by a signal, while the array is filled
+            with open(path, "r+b") as file:
+                os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
     return array
 
 
 def write_array(folder: Path, name: str, values: NDArray[Any]) -> None:
-    """Writes an array of `ARRAYS`."""
-    np.save(folder / f"{name}.npy", np.ascontiguousarray(values, np.dtype(ARRAYS[name][0])))
+    """Writes an array of `ARRAYS`.
+
+    Raises:
+        MirrorError: it cannot be written.
+    """
+    save_array(folder / f"{name}.npy", np.ascontiguousarray(values, np.dtype(ARRAYS[name][0])))
+
+
+def save_array(path: Path, values: NDArray[Any]) -> None:
+    """Writes any array, as `write_array`."""
+    with writing(path):
+        np.save(path, values)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Makes the error of a file that cannot be written one line that names it: NumPy's has a number of bytes only."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or f"{error}; the disk is full"
+        raise MirrorError(f"cannot write {shown(str(path))}: {reason}") from error
 
 
 def _check_array(path: Path, name: str, sizes: Mapping[str, int]) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mirror_sfm.cache import digest
-from mirror_sfm.dataset.format import SCENE, json_bytes, new_array, write_array
+from mirror_sfm.dataset.format import SCENE, json_bytes, new_array, save_array, write_array
 from mirror_sfm.dataset.parts import Part, linked
 from mirror_sfm.dataset.sources import SceneOptions
 from mirror_sfm.overlap.measured import MASK_SIDE, NONE, STRONG, WEAK, LabelOptions, Overlap
@@ -24,7 +24,7 @@ def write_overlap(out: Path, overlap: Overlap, options: LabelOptions) -> dict[st
         write_array(out, f"seen_{measure}", overlap.seen[measure])
     if overlap.masks is not None:
         rows = np.flatnonzero(overlap.labels(options) != NONE)
-        np.save(out / "labelled.npy", rows)
+        save_array(out / "labelled.npy", rows)
         masks = new_array(out, "masks", (len(rows), 2, MASK_SIDE, MASK_SIDE))
         for place, row in enumerate(rows):
             masks[place] = overlap.masks[row]

@@ -24,7 +24,7 @@ import numpy as np
 from mirror_sfm import __version__
 from mirror_sfm.cache import digest
 from mirror_sfm.dataset.contents import contents, key_of
-from mirror_sfm.dataset.format import ARRAYS, SCENE, open_scene, read_json
+from mirror_sfm.dataset.format import ARRAYS, SCENE, open_scene, read_json, save_array
 from mirror_sfm.dataset.joining import join, write_overlap
 from mirror_sfm.dataset.parts import Part, Parts, alone, replaced
 from mirror_sfm.dataset.sources import MADE_HERE, SceneOptions, SceneSource
@@ -184,8 +184,8 @@ class _Making:
 
         def fill(out: Path) -> None:
             made = surface_from_depth(scene) if scene.depths else surface_from_points(scene)
-            np.save(out / "vertices.npy", made.vertices)
-            np.save(out / "faces.npy", made.faces)
+            save_array(out / "vertices.npy", made.vertices)
+            save_array(out / "faces.npy", made.faces)
 
         folder = self.part("surface", self.key("surface"), fill).folder
         mesh = Mesh(np.load(folder / "vertices.npy"), np.load(folder / "faces.npy"))

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from tqdm import tqdm
+
 from mirror_sfm.errors import MirrorError, UsageError
 from mirror_sfm.photos import one_line, shown
 
@@ -102,6 +104,7 @@ def run_on_ray(
 def _work(pipe: Any, function: Callable[[Any], Any], task: Any, level: int) -> None:
     """In a process of its own."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # nothing to tidy: whatever is half done is done again
+    tqdm.set_lock(threading.RLock())  # not one between processes, which nobody frees where this one is ended
     threading.Thread(target=_end_with_parent, daemon=True).start()
     logging.basicConfig(format="mirror-sfm: %(message)s")
     logging.getLogger("mirror_sfm").setLevel(level)
