@@ -9,8 +9,11 @@ from mirror_sfm.errors import MirrorError
 
 try:
     import pycolmap
-except ImportError as error:
-    raise MirrorError(f'COLMAP is needed for this: pip install "mirror-sfm[colmap]" ({error})') from error
+except (ImportError, RuntimeError) as error:  # the latter where its library cannot be loaded
+    if isinstance(error.__cause__ and error.__cause__.__cause__, KeyboardInterrupt):  # Ctrl-C while it was
+        raise KeyboardInterrupt from None
+    reason = " ".join(str(error).split())
+    raise MirrorError(f'COLMAP is needed for this: pip install "mirror-sfm[colmap]" ({reason})') from error
 
 SEED = 0  # of everything random in COLMAP
 
