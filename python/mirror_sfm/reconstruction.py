@@ -238,6 +238,7 @@ class _Run:
             models = map_photos(
                 self.database, self.folder, partial, self.options.mapper, threads, photos, self.options.progress
             )
+            self.stages.forget("mapping")
             shutil.rmtree(sparse, ignore_errors=True)
             partial.rename(sparse)
             return [dataclasses.asdict(model) for model in models]

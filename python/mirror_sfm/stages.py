@@ -43,6 +43,14 @@ class Stages:
     def keep(self, stage: str, key: str, result: Any, seconds: float = 0.0) -> None:
         """Remembers a result."""
         self._done[stage] = {"key": key, "seconds": round(seconds, 3), "result": result}
+        self._write()
+
+    def forget(self, stage: str) -> None:
+        """Before its files are replaced: stopped half way, they would be taken for what it was remembered with."""
+        if self._done.pop(stage, None) is not None:
+            self._write()
+
+    def _write(self) -> None:
         text = json.dumps({"format": FORMAT, "stages": self._done}, indent=1, ensure_ascii=True)
         with complete_file(self._path) as file:
             file.write(text.encode())
