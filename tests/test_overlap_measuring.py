@@ -362,3 +362,18 @@ def test_what_a_sensor_did_not_see_does_not_count() -> None:
     assert measure_overlap(one, OverlapOptions(long_side=256)).seen["pixels"].min() == 256 * 192
     with pytest.raises(MirrorError, match=f"{names[1]} has no depth map"):
         measure_overlap(one, OverlapOptions(sensed=True))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"strong": (0.9, 0.1)}, "strong: expected two numbers from 0 to 1, low and high, got 0.9 and 0.1"),
+        ({"strong": (float("nan"), 1)}, "strong: expected"),
+        ({"weak": (-0.1, 0.2)}, "weak: expected"),
+        ({"weak": (0.05, 0.6)}, "a pair of 0.6 would be weak, one of 0.5 strong"),
+        ({"t_sfm": float("nan")}, "t_sfm: expected a number of at least 0"),
+    ],
+)
+def test_labels_that_make_no_sense(wrong: dict, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        LabelOptions(**wrong)

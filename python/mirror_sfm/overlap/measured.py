@@ -29,6 +29,9 @@ class LabelOptions:
         strong, weak: closed intervals of combined overlap.
         average: of the two directions.
         weight: of the surface: "triangles" (each counts once), "areas" or "pixels".
+
+    Raises:
+        UsageError: one of them is out of range, or a pair could be both weak and strong.
     """
 
     t_sfm: float = 0.2
@@ -38,6 +41,15 @@ class LabelOptions:
     weight: str = "triangles"
 
     def __post_init__(self) -> None:
+        if not self.t_sfm >= 0:
+            raise UsageError(f"t_sfm: expected a number of at least 0, got {self.t_sfm}")
+        for name, (low, high) in (("strong", self.strong), ("weak", self.weak)):
+            if not 0 <= low <= high <= 1:
+                raise UsageError(f"{name}: expected two numbers from 0 to 1, low and high, got {low} and {high}")
+        if self.weak[1] > self.strong[0]:
+            raise UsageError(
+                f"a pair of {self.weak[1]} would be weak, one of {self.strong[0]} strong: weak must end below"
+            )
         if self.average not in AVERAGES:
             raise UsageError(f"average: expected one of {', '.join(AVERAGES)}, got {self.average!r}")
         if self.weight not in MEASURES[1:]:
