@@ -1,10 +1,13 @@
-"""Threads: how many there may be, and work spread over them in order."""
+"""Threads: how many there may be, and work spread over them in order. Ctrl-C held back."""
 
 from __future__ import annotations
 
 import os
+import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -26,3 +29,20 @@ def parallel(function: Callable[[Item], Result], items: Iterable[Item], threads:
         yield from pool.map(function, items)
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Lets Ctrl-C wait until the block ends. Some libraries that are interrupted while they are loaded take that for a
+    missing part of theirs, and fail later."""
+    if threading.current_thread() is not threading.main_thread():  # which alone is interrupted
+        yield
+        return
+    came: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: came.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before or signal.SIG_DFL)
+        if came:
+            signal.raise_signal(signal.SIGINT)

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from mirror_sfm.errors import MirrorError
+from mirror_sfm.threads import undisturbed
 
 try:
-    import pycolmap
+    with undisturbed():
+        import pycolmap
 except (ImportError, RuntimeError) as error:  # the latter where its library cannot be loaded
-    if isinstance(error.__cause__ and error.__cause__.__cause__, KeyboardInterrupt):  # Ctrl-C while it was
-        raise KeyboardInterrupt from None
     reason = " ".join(str(error).split())
     raise MirrorError(f'COLMAP is needed for this: pip install "mirror-sfm[colmap]" ({reason})') from error
 

@@ -15,6 +15,7 @@ from mirror_sfm.errors import MirrorError, UsageError
 from mirror_sfm.photos import shown
 from mirror_sfm.scenes.files import broken, read_bytes, said, write_file
 from mirror_sfm.scenes.scene import Mesh
+from mirror_sfm.threads import undisturbed
 
 _log = logging.getLogger("mirror_sfm")
 
@@ -176,7 +177,8 @@ def _ply(mesh: Mesh, colours: np.ndarray | None) -> bytes:
 
 def _trimesh() -> Any:
     try:
-        import trimesh
+        with undisturbed():
+            import trimesh
     except ImportError as error:
         raise MirrorError(f'meshes need trimesh: pip install "mirror-sfm[mesh]" ({error})') from error
     return trimesh
