@@ -300,6 +300,9 @@ def test_nothing(tmp_path):
             read_scene(tmp_path, **{what: tmp_path / "none"})
     with pytest.raises(UsageError, match="no such mesh"):
         read_scene(tmp_path, mesh=tmp_path / "none.ply")
+    for told in ({"depth_scale": 1000}, {"depth_camera": Pinhole(8, 8, 10, 10, 4, 4)}):
+        with pytest.raises(UsageError, match=f"{next(iter(told))}: there are no depth maps in"):
+            read_scene(tmp_path, **told)
 
 
 def test_order_of_files_does_not_matter(tmp_path):

@@ -88,6 +88,11 @@ def read_scene(
     maps = _existing(depth, "folder of depth maps") if depth is not None else None
     if maps is not None or (not scene.depths and depth_folder(folder)):
         scene = _with_depth(folder, maps or depth_folder(folder) or folder, scene, depth_camera, depth_scale)
+    elif depth_camera is not None or depth_scale is not None:
+        told = "depth_camera" if depth_camera is not None else "depth_scale"
+        raise UsageError(
+            f"{told}: there are no depth maps in {shown(str(folder))} that it could be of; give their folder (--depth)"
+        )
     return replace(scene, name=name or folder.resolve().name, source=str(folder))
 
 
