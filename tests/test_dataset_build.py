@@ -296,6 +296,22 @@ def test_scenes_are_added_and_settings_stay(strip_scene: Path, tmp_path: Path) -
         build_dataset([SceneSource(other)], out, changed)
 
 
+def test_scenes_of_runs_at_once_are_all_listed(
+    strip_scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another run begins and ends while this one makes its scene."""
+    out = tmp_path / "out"
+
+    def meanwhile(task: Task):
+        if task.source.name == "first":
+            build_dataset([SceneSource(strip_scene, name="second")], out, SMALL)
+        return make_scene(task)
+
+    monkeypatch.setattr("mirror_sfm.dataset.build.make_scene", meanwhile)
+    assert build_dataset([SceneSource(strip_scene, name="first")], out, SMALL).kept == ("second",)
+    assert [scene.name for scene in open_dataset(out)] == ["first", "second"]
+
+
 @pytest.mark.parametrize("name", ["..", "a/b", ".hidden", "dataset.json"])
 def test_names_are_those_of_folders(tmp_path: Path, name: str) -> None:
     with pytest.raises(UsageError, match="give --name"):

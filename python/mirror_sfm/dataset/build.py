@@ -13,7 +13,8 @@ from typing import Any
 from tqdm import tqdm
 
 from mirror_sfm.dataset.format import INDEX, counts_of, json_bytes, open_scene, read_index
-from mirror_sfm.dataset.making import Made, Task, make_scene
+from mirror_sfm.dataset.making import WORK, Made, Task, make_scene
+from mirror_sfm.dataset.parts import alone
 from mirror_sfm.dataset.running import Outcome, run, run_on_ray
 from mirror_sfm.dataset.sources import SceneOptions, SceneSource
 from mirror_sfm.errors import MirrorError, UsageError
@@ -84,7 +85,8 @@ def build_dataset(
     settings = json.loads(json.dumps(options.settings()))  # as they come back: lists, not tuples
     sources = sorted(sources, key=lambda source: source.name)
     _distinct(sources)
-    kept = _other_scenes(out, settings, {source.name for source in sources})
+    names = {source.name for source in sources}
+    _other_scenes(out, settings, names)
     out.mkdir(parents=True, exist_ok=True)
     bars = running.progress and running.jobs == 1 and not running.ray
     tasks = [Task(source, out.resolve(), options, running.threads_each, bars) for source in sources]
@@ -96,9 +98,11 @@ def build_dataset(
     done = {source.name: outcome for source, outcome in zip(sources, outcomes, strict=True) if outcome is not None}
     made = {name: outcome.result for name, outcome in done.items() if outcome.result is not None}
     failed = {name: outcome.failure for name, outcome in done.items() if outcome.failure is not None}
-    if made or kept:
-        with complete_file(out / INDEX) as file:
-            file.write(json_bytes({"settings": settings, "scenes": sorted({*made, *kept})}))
+    with alone(out / WORK / ".index"):  # read again: other runs may have added scenes meanwhile
+        kept = tuple(name for name in _other_scenes(out, settings, names) if _whole(out / name, options.size))
+        if made or kept:
+            with complete_file(out / INDEX) as file:
+                file.write(json_bytes({"settings": settings, "scenes": sorted({*made, *kept})}))
     return BuildReport(made, failed, kept)
 
 
@@ -118,7 +122,7 @@ def _distinct(sources: Sequence[SceneSource]) -> None:
 
 
 def _other_scenes(out: Path, settings: dict[str, Any], asked: set[str]) -> tuple[str, ...]:
-    """Names of the scenes that are there and stay as they are. Where the settings change there can be none, and the
+    """Names of the scenes that are listed and stay as they are. Where the settings change there can be none, and the
     index goes before the first scene changes."""
     if not (out / INDEX).is_file():
         return ()
@@ -128,7 +132,7 @@ def _other_scenes(out: Path, settings: dict[str, Any], asked: set[str]) -> tuple
         raise MirrorError(f"{error}, into another folder or after deleting {INDEX}") from error
     others = [name for name in names if name not in asked]
     if before == settings:
-        return tuple(name for name in others if _whole(out / name, settings["size"]))
+        return tuple(others)
     if others:
         name, was, now = _difference(before, settings)
         raise UsageError(
