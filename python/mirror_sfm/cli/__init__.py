@@ -11,6 +11,7 @@ from mirror_sfm.cli.reconstruct import reconstruct  # isort: skip
 from mirror_sfm.cli.evaluate import evaluate  # isort: skip
 from mirror_sfm.cli.overlap import overlap  # isort: skip
 from mirror_sfm.cli.dataset import dataset_app  # isort: skip
+from mirror_sfm.cli.train import train  # isort: skip
 from mirror_sfm.cli.demo import demo  # isort: skip
 
-__all__ = ["dataset_app", "demo", "evaluate", "main", "match", "overlap", "pairs", "reconstruct"]
+__all__ = ["dataset_app", "demo", "evaluate", "main", "match", "overlap", "pairs", "reconstruct", "train"]

@@ -1,1 +1,5 @@
-"""Learning towers from graded overlap: losses, and later sampling and training. Needs torch."""
+"""Learning towers from graded overlap: losses, the configuration of a run, and the run. Needs torch.
+
+batch (dataset.triplets) -> tower -> vectors (pooling) -> loss (losses) -> step (learner, optimisation)
+many steps, validation, checkpoints: training
+"""
