@@ -17,7 +17,7 @@ from mirror_sfm.errors import MirrorError
 from mirror_sfm.photos import shown
 from mirror_sfm.scenes.files import broken, read_bytes, said
 
-LARGEST = 64 << 20  # bytes, unpacked
+LARGEST = 16 << 20  # bytes, unpacked; INSTRE takes five million
 DEEPEST = 8  # variables in variables; ground truth needs three
 _MATRIX, _PACKED = 14, 15  # kinds of elements
 _CELL, _STRUCT, _CHAR, _NUMBERS, _OPAQUE = 1, 2, 4, range(6, 16), 17  # classes of variables
@@ -103,6 +103,13 @@ class _Reader:
             raise ValueError(f"numbers of kind {kind}")
         return np.frombuffer(body, np.dtype(("<" if self.order == "little" else ">") + _KINDS[kind]))
 
+    def whole_numbers(self) -> list[int]:
+        """The next element as whole numbers."""
+        values = self.numbers()
+        if values.dtype.kind not in "iu":
+            raise ValueError("fractions in place of whole numbers")
+        return [int(value) for value in values]
+
     def text(self) -> str:
         """The next element as characters."""
         kind, body = self.element()
@@ -121,14 +128,14 @@ def _variable(
     if not body:
         return "", np.zeros(0)  # an element that was never set
     reader = _Reader(body, order)
-    flags = reader.numbers()
-    if not len(flags):
+    flags = reader.whole_numbers()
+    if not flags:
         raise ValueError("a variable without a class")
-    kind = int(flags[0]) & 0xFF
+    kind = flags[0] & 0xFF
     if names is not None and kind == _OPAQUE:
         return "", None  # an object of MATLAB's own: the only class without sides
-    sides = reader.numbers().tolist()
-    if not all(isinstance(side, int) and 0 <= side < 1 << 31 for side in sides):
+    sides = reader.whole_numbers()
+    if len(sides) > 32 or not all(0 <= side < 1 << 31 for side in sides):
         raise ValueError("sides of an array that are none")
     name = reader.text()
     if names is not None and name not in names:
@@ -140,7 +147,7 @@ def _variable(
         return name, _structures(reader, count, depth)
     if kind == _CHAR:
         return name, reader.text() if count else ""
-    if kind not in _NUMBERS or int(flags[0]) & _COMPLEX:
+    if kind not in _NUMBERS or flags[0] & _COMPLEX:
         raise ValueError("a variable that is neither cells, structures, text nor real numbers")
     values = reader.numbers()
     if len(values) != count:
@@ -149,8 +156,8 @@ def _variable(
 
 
 def _structures(reader: _Reader, count: int, depth: int) -> list[dict[str, Any]]:
-    lengths, fields = reader.numbers().tolist(), reader.text()
-    if len(lengths) != 1 or not 0 < lengths[0] <= 64 or not fields or len(fields) % int(lengths[0]):
+    lengths, fields = reader.whole_numbers(), reader.text()
+    if len(lengths) != 1 or not 0 < lengths[0] <= 64 or not fields or len(fields) % lengths[0]:
         raise ValueError("structures without names of their fields")
     names = [fields[k : k + lengths[0]].split("\0")[0] for k in range(0, len(fields), lengths[0])]
     _fitting(reader, count * len(names))
