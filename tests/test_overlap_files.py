@@ -64,7 +64,9 @@ def test_damaged_files_are_named(overlap: Overlap, tmp_path: Path) -> None:
             assert same(load_overlap(path), overlap)
         except MirrorError as error:
             assert "overlap.npz" in str(error) and "\n" not in str(error)
-    for content in (b"", b"PK", np.random.default_rng(0).bytes(500)):
+    newer = bytearray(whole)
+    newer[whole.index(b"PK\1\2") + 6] = 250  # the version of zip that is needed
+    for content in (b"", b"PK", np.random.default_rng(0).bytes(500), newer):
         path.write_bytes(content)
         with pytest.raises(MirrorError, match=r"overlap\.npz"):
             load_overlap(path)

@@ -99,5 +99,5 @@ def test_whole_pinhole_pictures_hold_the_photo() -> None:
 
 def test_unknown_lenses_are_refused() -> None:
     views = (View("a", Camera("MAGIC", (1.0,), 64, 48), looking((0, 0, -1))),)
-    with pytest.raises(MirrorError, match="unknown camera model MAGIC"):
+    with pytest.raises(MirrorError, match=r"scene .*, photo .*: unknown camera model MAGIC"):
         measure_overlap(Scene("x", views, mesh=plane(0, 1, 1)))

@@ -16,8 +16,11 @@ from mirror_sfm.photos import shown
 from mirror_sfm.scenes.cameras import Camera, Pinhole, View
 from mirror_sfm.scenes.scene import DepthMap, Scene, Tracks
 
-VIEWS_AT_ONCE = 8  # drawn in one call: they share the stream of triangles
+# Drawn in one call, which sorts the triangles first: the more there are, the more views have to share that. Pictures
+# then take about as much memory as the mesh.
+VIEWS_AT_ONCE = 8
 PIXELS_AT_ONCE = 1 << 24
+FACES_PER_VIEW, PIXELS_PER_FACE = 1 << 18, 4
 _VERTICES = 1 << 16  # are enough for a median
 _REMEMBERED = 16  # cameras whose distortion is kept in memory
 
@@ -36,7 +39,7 @@ class Drawing:
         self.views, self.faces, self._scene = scene.views, faces, scene.name
         self._depths = sensor_maps(scene, options.sensed)
         self._vertices, self._options = vertices, options
-        self._sizes = {camera: _sizes(camera, options.long_side) for camera in {view.camera for view in self.views}}
+        self._sizes = _sizes_of(scene, options.long_side)
         self._first = {view.camera: -k for k, view in enumerate(reversed(self.views))}
         self._near = lru_cache(None)(lambda k: options.near * median_depth(self.views[k], k, scene.tracks, vertices))
         self._rows = lru_cache(_REMEMBERED)(self._photo_rows)
@@ -45,10 +48,12 @@ class Drawing:
     def batches(self, views: list[int], finer: int = 1) -> Iterator[tuple[list[int], NDArray[np.int32]]]:
         """Views in an order of their own, and for some at a time [B, height, width] triangles in pinhole pictures, -1
         for none, `finer` times finer than the photos."""
+        views_at_once = max(VIEWS_AT_ONCE, len(self.faces) // FACES_PER_VIEW)
+        pixels_at_once = max(PIXELS_AT_ONCE, len(self.faces) * PIXELS_PER_FACE)
         batch: list[int] = []
         for view in sorted(views, key=lambda k: (self._size(k), self._first[self.views[k].camera], k)):
             height, width = self._size(view)[:2]
-            many = len(batch) == VIEWS_AT_ONCE or (len(batch) + 1) * height * width * finer**2 > PIXELS_AT_ONCE
+            many = len(batch) == views_at_once or (len(batch) + 1) * height * width * finer**2 > pixels_at_once
             if batch and (many or self._size(view) != self._size(batch[0])):
                 yield batch, self._draw(batch, finer)
                 batch = []
@@ -104,6 +109,22 @@ class Drawing:
 
     def _shown_pixels(self, camera: Camera) -> NDArray[np.bool_]:
         return shown_pixels(self._rows(camera), self._sizes[camera][0])
+
+
+def _sizes_of(scene: Scene, long_side: int) -> dict[Camera, tuple[Pinhole, int, int]]:
+    """`_sizes` of all cameras.
+
+    Raises:
+        MirrorError: a photo's camera is unknown, or no plane shows what it shows.
+    """
+    sizes: dict[Camera, tuple[Pinhole, int, int]] = {}
+    for view in scene.views:
+        try:
+            if view.camera not in sizes:
+                sizes[view.camera] = _sizes(view.camera, long_side)
+        except MirrorError as error:
+            raise MirrorError(f"scene {shown(scene.name)}, photo {shown(view.name)}: {error}") from error
+    return sizes
 
 
 def _sizes(camera: Camera, long_side: int) -> tuple[Pinhole, int, int]:

@@ -75,6 +75,7 @@ def load_overlap(path: str | os.PathLike[str]) -> Overlap:
         zlib.error,
         MemoryError,
         OverflowError,
+        NotImplementedError,  # of zipfile: a version or a compression it does not know
     ) as error:
         raise MirrorError(
             f"{shown(str(path))} is not a whole file of overlap ({shown(str(error)[:80])}); measure again"
