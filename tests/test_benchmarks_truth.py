@@ -342,6 +342,13 @@ def matlab_file(path: Path, *variables: bytes) -> Path:
     return path
 
 
+def test_more_is_announced_than_there_is(tmp_path: Path) -> None:
+    sides = element(6, struct.pack("<II", 1, 0)) + element(5, struct.pack("<ii", 1 << 30, 1 << 30))
+    file = matlab_file(tmp_path / "x.mat", element(14, sides + element(1, b"gnd") + bytes(5)))
+    with pytest.raises(MirrorError, match="the data end in the middle, 0 bytes are left"):
+        read_matlab(file, ["gnd"])
+
+
 def element(kind: int, body: bytes) -> bytes:
     return struct.pack("<II", kind, len(body)) + body
 
@@ -391,7 +398,11 @@ def test_variables_of_other_classes(tmp_path: Path, value: object, message: str 
 
 def test_cells_in_cells_are_followed_so_far(tmp_path: Path) -> None:
     inner = cell(b"")
-    assert read_matlab(matlab_file(tmp_path / "x.mat", cell(b"gnd", cell(b"", inner))), ["gnd"])
+    for _ in range(7):
+        inner = cell(b"", inner)
+    assert read_matlab(matlab_file(tmp_path / "x.mat", cell(b"gnd", inner)), ["gnd"]) == {"gnd": [[[[[[[[[]]]]]]]]]}
+    with pytest.raises(MirrorError, match="8 deep at most"):
+        read_matlab(matlab_file(tmp_path / "x.mat", cell(b"gnd", cell(b"", inner))), ["gnd"])
     for _ in range(2000):  # whoever follows such by recursion runs out of stack
         inner = cell(b"", inner)
     with pytest.raises(MirrorError, match=r"variable at byte 128: .*variables in variables, 8 deep at most"):

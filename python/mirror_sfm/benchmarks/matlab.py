@@ -142,7 +142,7 @@ def _variable(
         return name, None
     count = math.prod(sides)
     if kind == _CELL:
-        return name, [_inner(reader, depth) for _ in range(_fitting(reader, count))]
+        return name, [_inner(reader, depth) for _ in range(count)]  # ends where the data do
     if kind == _STRUCT:
         return name, _structures(reader, count, depth)
     if kind == _CHAR:
@@ -160,15 +160,7 @@ def _structures(reader: _Reader, count: int, depth: int) -> list[dict[str, Any]]
     if len(lengths) != 1 or not 0 < lengths[0] <= 64 or not fields or len(fields) % lengths[0]:
         raise ValueError("structures without names of their fields")
     names = [fields[k : k + lengths[0]].split("\0")[0] for k in range(0, len(fields), lengths[0])]
-    _fitting(reader, count * len(names))
     return [{name: _inner(reader, depth) for name in names} for _ in range(count)]
-
-
-def _fitting(reader: _Reader, count: int) -> int:
-    """`count` variables, each of 8 bytes or more."""
-    if 8 * count > reader.left:
-        raise ValueError(f"{count} variables are announced, {reader.left} bytes are left")
-    return count
 
 
 def _inner(reader: _Reader, depth: int) -> Any:
