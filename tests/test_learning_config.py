@@ -67,6 +67,7 @@ def test_what_is_written_is_what_is_read(preset: str, tmp_path: Path) -> None:
         (f"{LEAST}optimiser: {{kind: lion}}\n", "optimiser: kind: expected one of sgd, adamw, got 'lion'"),
         (f"{LEAST}running: {{accumulate: 99}}\n", "running: accumulate must be within 1..16, got 99"),
         (f"{LEAST}running: {{accumulate: 2}}\ntower: {{batch_norm: live}}\n", "accumulate needs tower: batch_norm"),
+        (f"{LEAST}pooling: {{regions: [3]}}\nloss: {{kind: ref_hinge}}\n", "pooling: regions go with loss: kind: mtl"),
         (f"{LEAST}preset: best\n", "preset: expected one of paper, modern, got 'best'"),
         (f"{LEAST}preset: [a]\n", "preset: expected one of"),
         (f"{LEAST}out: again\n", "line 3: out comes twice"),

@@ -10,6 +10,7 @@ torch = pytest.importorskip("torch")
 from mirror_sfm.dataset.triplets import MASKS  # noqa: E402
 from mirror_sfm.descriptors.aggregation import gem, mac, spoc  # noqa: E402
 from mirror_sfm.errors import UsageError  # noqa: E402
+from mirror_sfm.learning import pooling  # noqa: E402
 from mirror_sfm.learning.losses import TERMS, LossOptions, batch_loss  # noqa: E402
 from mirror_sfm.learning.pooling import KINDS, PoolingOptions, batch_vectors, binarised, loss_of, pooled  # noqa: E402
 
@@ -100,8 +101,45 @@ def test_golden_loss_from_rows() -> None:
     assert without.item() == pytest.approx(0.5 * triplets.item(), abs=1e-9)
 
 
+@pytest.mark.parametrize("options", [LossOptions(), LossOptions("tl", squared=True)])
+def test_one_region_is_the_pooled_loss(options: LossOptions) -> None:
+    maps, coverage = drawn(0, 3, 4, 6, 5, 5).requires_grad_(), drawn(1, 4, 4, 5, 5)
+    present, negatives = torch.ones(2, 4, dtype=torch.bool), (~torch.eye(4, dtype=torch.bool)).repeat(1, 3)
+    found = []
+    for regions in ((), (1,)):
+        vectors = batch_vectors(maps, coverage, PoolingOptions(regions=regions))
+        total = loss_of(vectors, present, negatives, options).total
+        found.append((total, *torch.autograd.grad(total, maps)))
+    torch.testing.assert_close(found[1], found[0])
+
+
+def test_regional_distances_are_those_of_the_definition() -> None:
+    regions = drawn(0, 5, 4, 6).requires_grad_()
+    rows = torch.nn.functional.normalize(regions, dim=2)
+    best = torch.einsum("arc,bsc->abrs", rows, rows).amax(dim=3).mean(dim=2)
+    torch.testing.assert_close(pooling.regional_distances(regions, squared=True), (2 - best - best.T).clamp_min(0))
+    weight = drawn(1, 5, 5).fill_diagonal_(0)
+    gradients = [
+        torch.autograd.grad((weight * matrix).sum(), regions, retain_graph=True)[0]
+        for matrix in (pooling.regional_distances(regions, squared=True), 2 - best - best.T)
+    ]
+    torch.testing.assert_close(*gradients)
+
+
+def test_regions_of_a_batch() -> None:
+    maps, coverage = drawn(0, 3, 2, 4, 7, 7), drawn(1, 4, 2, 7, 7)
+    vectors = batch_vectors(maps, coverage, PoolingOptions(regions=(1, 2)))
+    assert vectors.shape == (7 + 3 * 5, 2, 4)
+    torch.testing.assert_close(vectors[7::5], vectors[:3])  # the region that is the whole map
+    torch.testing.assert_close(vectors[7 + 5 + 1, 1], maps[1, 1, :, :4, :4].amax(dim=(1, 2)))
+
+
 def test_options_are_checked() -> None:
     with pytest.raises(UsageError, match="pooling: kind: expected one of max, avg, gem, got 'crow'"):
         PoolingOptions("crow")
+    with pytest.raises(UsageError, match="pooling: regions need kind: max, got 'avg'"):
+        PoolingOptions("avg", regions=(1, 3))
+    with pytest.raises(UsageError, match="pooling: regions must be numbers from 1 on"):
+        PoolingOptions(regions=(0,))
     with pytest.raises(UsageError, match="pooling: p must be"):
         PoolingOptions("gem", p=float("nan"))

@@ -163,6 +163,16 @@ def test_two_processes_train_as_one(whole: Path, data: Path, tmp_path: Path, mon
     assert mean_precision[0] == pytest.approx(mean_precision[1], rel=1e-3)
 
 
+def test_triplets_of_regions(whole: Path, data: Path, tmp_path: Path) -> None:
+    config = write_config(tmp_path / "run.yaml", data, tmp_path / "out", pooling={"regions": [1, 3]})
+    run(config)
+    run(config, f"out={tmp_path / 'parts'}", "running.accumulate=2")
+    assert losses(tmp_path / "parts") == pytest.approx(losses(tmp_path / "out"), rel=1e-4)
+    assert losses(tmp_path / "out") != losses(whole)
+    with pytest.raises(UsageError, match="pooling: regions: at most the 7 cells"):
+        run(config, f"out={tmp_path / 'none'}", "pooling.regions=[8]")
+
+
 def test_bfloat16_is_close(whole: Path, data: Path, tmp_path: Path) -> None:
     run(write_config(tmp_path / "run.yaml", data, tmp_path / "out"), "running.precision=bfloat16")
     assert losses(tmp_path / "out") != losses(whole)

@@ -175,6 +175,8 @@ class TrainOptions:
     def __post_init__(self) -> None:
         _within("steps", self.steps, 1, 1 << 40)
         _within("seed", self.seed, 0, (1 << 63) - 1)
+        if self.pooling.regions and self.loss.kind not in ("mtl", "tl"):
+            raise UsageError(f"pooling: regions go with loss: kind: mtl or tl, got {self.loss.kind}")
         _within("running: accumulate", self.running.accumulate, 1, self.batches.columns)
         if self.running.accumulate > 1 and self.tower.batch_norm == "live":
             raise UsageError("running: accumulate needs tower: batch_norm: frozen; statistics would be of the parts")

@@ -19,7 +19,7 @@ from mirror_sfm.errors import MirrorError, UsageError
 from mirror_sfm.learning.checkpoint import Checkpoint, load_optimiser, load_weights, optimiser_tensors
 from mirror_sfm.learning.config import TrainOptions
 from mirror_sfm.learning.optimisation import average_of, learning_rate, optimiser_of, set_rate
-from mirror_sfm.learning.pooling import batch_vectors, loss_of, pooled
+from mirror_sfm.learning.pooling import batch_vectors, loss_of, pooled, regional
 from mirror_sfm.learning.processes import Processes
 from mirror_sfm.overlap.measured import MASK_SIDE
 from mirror_sfm.towers import Tower
@@ -41,6 +41,9 @@ class Learner:
         self.tower.to(memory_format=layout)  # type: ignore[call-overload]
         self.layout = layout
         self.mask_side = _map_side(self.tower, options.batches.size, self.device)
+        if max(options.pooling.regions, default=0) > self.mask_side:
+            steps = list(options.pooling.regions)
+            raise UsageError(f"pooling: regions: at most the {self.mask_side} cells of the map a side, got {steps}")
         self.tower.train(options.tower.batch_norm == "live")
         self.parameters = [parameter for parameter in self.tower.parameters() if parameter.requires_grad]
         self.optimiser = optimiser_of(self.tower, options.optimiser)
@@ -90,10 +93,14 @@ class Learner:
         }
 
     def vectors(self, images: Tensor) -> Tensor:
-        """Images [B, 3, S, S] in 0..1 -> unit vectors [B, C] float32 on the CPU, of `result`, without gradient."""
+        """Images [B, 3, S, S] in 0..1 -> unit vectors [B, R, C] float32 on the CPU, of `result`, without gradient.
+
+        R is 1 where whole photos are compared."""
         with torch.no_grad(), evaluating(self.result):
             maps = self._maps(self.result, images.to(self.device)).float()
-            return nn.functional.normalize(pooled(maps, None, self.options.pooling), dim=1).cpu()
+            asked = self.options.pooling
+            raw = regional(maps, asked.regions) if asked.regions else pooled(maps, None, asked)[:, None]
+            return nn.functional.normalize(raw, dim=2).cpu()
 
     def state(self) -> dict[str, Tensor]:
         """Everything by name, for a checkpoint."""

@@ -117,6 +117,7 @@ def batch_loss(
     weak: MaskedPair | None = None,
     options: LossOptions | None = None,
     negatives: Tensor | None = None,
+    distances: Tensor | None = None,
 ) -> Loss:
     """Eq. (8) or its variants, from one matrix of distances: O(Nb^2) memory, 9 Nb^2 C multiply-adds.
 
@@ -126,6 +127,8 @@ def batch_loss(
             `mask_terms`.
         options: defaults where missing.
         negatives: [Nb, 3 Nb] bool, who is a negative of a column; missing: every photo of the other columns.
+        distances: [3 Nb, 3 Nb] of all photos, squared where the options say so; missing: those of `pooled`. For "mtl"
+            and "tl".
 
     Raises:
         ValueError: shapes do not fit, or masked vectors are missing.
@@ -143,20 +146,25 @@ def batch_loss(
         return _reference_hinge(pooled, options)
     if options.kind == "ref_softmin":
         return _reference_softmin(pooled, options)
-    triplets = _triplet_terms(pooled, negatives, options)
+    triplets = _triplet_terms(pooled, negatives, options, distances)
     if options.kind == "tl":
         return _weighed(triplets, options)
     masks = _mask_terms(pooled, strong, weak, options)
     return _weighed([mask + options.lam * term for mask, term in zip(masks, triplets, strict=True)], options)
 
 
-def _triplet_terms(pooled: Tensor, negatives: Tensor, options: LossOptions) -> list[Tensor]:
+def _triplet_terms(
+    pooled: Tensor, negatives: Tensor, options: LossOptions, distances: Tensor | None = None
+) -> list[Tensor]:
     """Easy, weak and hard hinges of (8)."""
     columns, count = pooled.shape[1], negatives.sum().clamp_min(1)
-    every = pooled.flatten(0, 1)
-    from_anchor, from_strong, from_weak = (distance_matrix(row, every, options.squared) for row in pooled)
-    to_strong = pair_distance(pooled[0], pooled[1], options.squared)
-    to_weak = pair_distance(pooled[0], pooled[2], options.squared)
+    if distances is None:
+        every = pooled.flatten(0, 1)
+        from_anchor, from_strong, from_weak = (distance_matrix(row, every, options.squared) for row in pooled)
+        to_strong, to_weak = (pair_distance(pooled[0], pooled[row], options.squared) for row in (1, 2))
+    else:
+        from_anchor, from_strong, from_weak = distances.unflatten(0, (3, columns))
+        to_strong, to_weak = (from_anchor.diagonal(row * columns) for row in (1, 2))
 
     def nearer(swapped: Tensor) -> Tensor:
         return torch.minimum(from_anchor, swapped) if options.swap else from_anchor

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mirror_ext.numpy import pr_mac
 from mirror_sfm.colour import turned_upright
 from mirror_sfm.dataset.crops import Crop
 from mirror_sfm.dataset.format import Dataset, SceneEntry
@@ -41,13 +42,15 @@ class Validation:
         """mAP of every scene, by name.
 
         Args:
-            vectors: images [B, 3, S, S] in 0..1 -> unit vectors [B, C] float32, on the CPU.
+            vectors: images [B, 3, S, S] in 0..1 -> unit vectors [B, R, C] float32, on the CPU; photos are compared by
+                PR-MAC in both directions, the cosine where R is 1.
         """
         measured = {}
         for place, positive in self.positive.items():
             scene = self.dataset.scenes[place]
             seen = np.concatenate([vectors(images).numpy() for images in self._images(scene)])
-            measured[scene.name] = mean_average_precision(seen @ seen.T, positive)
+            scores = np.asarray(pr_mac(seen, symmetric=True))
+            measured[scene.name] = mean_average_precision(scores + scores.T, positive)
         return measured
 
     def _images(self, scene: SceneEntry) -> Iterator[Tensor]:
