@@ -70,7 +70,14 @@ def test_what_a_run_leaves(whole: Path) -> None:
     first = next(line for line in lines(whole) if "loss" in line)
     assert first["loss"] == pytest.approx(first["easy"] + first["weak"] + first["hard"], rel=1e-6)
     assert 0.5 < first["masked"] <= 1 and first["lr"] == 0.01 and first["gradient"] > 0
-    assert sorted(path.name for path in whole.iterdir()) == [BEST, CHECKPOINT, "config.yaml", "log.jsonl", WEIGHTS]
+    assert sorted(path.name for path in whole.iterdir()) == [
+        BEST,
+        CHECKPOINT,
+        "config.yaml",
+        "lock",
+        "log.jsonl",
+        WEIGHTS,
+    ]
 
 
 def test_weights_are_the_average_and_load_into_their_tower(whole: Path) -> None:
@@ -188,6 +195,14 @@ def test_another_run_does_not_go_on_in_the_same_folder(whole: Path, data: Path, 
     ):
         with pytest.raises(UsageError, match=named):
             run(config, change)
+
+
+def test_two_runs_do_not_write_into_one_folder(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mirror_sfm.dataset import parts
+
+    monkeypatch.setattr(parts, "_PATIENCE", 0.1)
+    with parts.alone(tmp_path / "out"), pytest.raises(MirrorError, match="another process is at work in"):
+        run(write_config(tmp_path / "run.yaml", data, tmp_path / "out"))
 
 
 def test_damaged_and_foreign_checkpoints_are_named(whole: Path, data: Path, tmp_path: Path) -> None:

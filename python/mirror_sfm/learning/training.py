@@ -13,6 +13,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from mirror_sfm.dataset.format import INDEX, SCENE, Dataset, open_dataset
+from mirror_sfm.dataset.parts import alone
 from mirror_sfm.dataset.triplets import Batch, GradedTriplets
 from mirror_sfm.errors import UsageError
 from mirror_sfm.exports.files import complete_file
@@ -69,11 +71,14 @@ def train(options: TrainOptions, progress: bool = False) -> Trained:
 
     Raises:
         UsageError: there is no data set, tower or GPU as asked for; OUT is of another run.
-        MirrorError: a file is damaged or cannot be written; the loss stopped being finite.
+        MirrorError: a file is damaged or cannot be written; another process trains into OUT; the loss stopped being
+            finite.
     """
     with torch.random.fork_rng(devices=[]), processes(options.running.device) as group:
         torch.manual_seed(options.seed)
-        return Run(options, group).go(progress)
+        run = Run(options, group)
+        with alone(run.out) if group.first else nullcontext():
+            return run.go(progress)
 
 
 class Run:
@@ -210,7 +215,6 @@ class Run:
     def _write_config(self) -> None:
         import yaml
 
-        self.out.mkdir(parents=True, exist_ok=True)
         with complete_file(self.out / CONFIG) as file:
             file.write(yaml.safe_dump(plain(self.options), sort_keys=False).encode())
 
