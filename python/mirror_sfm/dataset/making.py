@@ -172,6 +172,8 @@ class _Making:
         if self.source.has_lists:
             return "listed"
         if scene.mesh is not None:
+            if self.options.fuse:
+                _log.warning("the scene has a mesh, which counts: nothing is fused")
             return "mesh"
         if scene.depths:
             return "fused depth" if self.options.fuse else "depth"
