@@ -91,8 +91,10 @@ def methods(held: dict[str, Words]) -> dict[str, Callable[[Features], np.ndarray
         "tf-idf, words, L1": {"inner_nodes": False},
         "tf-idf, words, L2": {"inner_nodes": False, "norm": "l2"},
         "HE": {"hamming": hamming},
+        "HE, shared votes": {"hamming": hamming, "share_votes": True},
         "WGC": {"geometry": geometry},
         "HE + WGC": {"hamming": hamming, "geometry": geometry},
+        "HE + WGC, shared votes": {"hamming": hamming, "geometry": geometry, "share_votes": True},
     }
     return {
         f"{name}: {kind}": of(*both, **kinds[kind])

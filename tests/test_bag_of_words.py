@@ -32,6 +32,7 @@ METHODS = {
     "leaves": BagOptions(inner_nodes=False, norm="l2"),
     "HE": BagOptions(hamming=HammingOptions()),
     "WGC": BagOptions(geometry=GeometryOptions()),
+    "HE shared": BagOptions(hamming=HammingOptions(), share_votes=True),
     "HE+WGC": BagOptions(hamming=HammingOptions(30, None), geometry=GeometryOptions(8, 1.0, 0)),
 }
 
@@ -233,24 +234,30 @@ def test_agreement_is_its_definition(seed: int, bins: int, width: float, smooth:
         assert found[row] == pytest.approx(min(around, beside), abs=1e-9)
 
 
+@pytest.mark.parametrize("share", [False, True])
 @pytest.mark.parametrize("geometry", [None, GeometryOptions()])
-def test_voting_is_its_definition(geometry: GeometryOptions | None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_voting_is_its_definition(
+    geometry: GeometryOptions | None, share: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     features, words = made_features(7), tree(1)
     embedding = HammingEmbedding.fit(words, descriptors_of(features))
     photos, hamming = quantised(features, words, embedding), HammingOptions(25, 12.0)
     file = FeatureFile.build(photos, len(words.parents))
     count, table = len(photos), hamming.weights()
     for query in photos:
-        scores = file.scores(query, hamming, geometry)
+        scores = file.scores(query, hamming, geometry, share)
         for row, other in enumerate(photos):
-            matches = []
-            for f, g in itertools.product(range(len(query.words)), range(len(other.words))):
+            matches, rivals = [], dict.fromkeys(range(len(query.words)), 0)
+            for f, g in itertools.product(rivals, range(len(other.words))):
                 if query.words[f] == other.words[g]:
                     h = (int(query.signatures[f]) ^ int(other.signatures[g])).bit_count()
                     weight = table[h] * file.idf[query.words[f]] ** 2
                     turn, growth = other.angles[g] - query.angles[f], other.octaves[g] - query.octaves[f]
-                    matches.append((weight, turn, growth))
-            weight, turn, growth = np.array(matches).reshape(-1, 3).T
+                    matches.append((weight, turn, growth, f))
+                    rivals[f] += table[h] > 0
+            weight, turn, growth, feature = np.array(matches).reshape(-1, 4).T
+            if share:
+                weight = weight / [math.sqrt(max(1, rivals[f])) for f in feature]
             total = weight.sum()
             if geometry is not None:
                 own = np.zeros(len(weight), np.int64)
@@ -263,7 +270,7 @@ def test_voting_is_its_definition(geometry: GeometryOptions | None, monkeypatch:
             assert scores[row] == pytest.approx(total / norms[0] / norms[1], abs=1e-12)
         with monkeypatch.context() as patched:
             patched.setattr(voting_module, "_MATCHES", 5)
-            np.testing.assert_allclose(file.scores(query, hamming, geometry), scores, rtol=1e-12, atol=1e-15)
+            np.testing.assert_allclose(file.scores(query, hamming, geometry, share), scores, rtol=1e-12, atol=1e-15)
     assert count == 7
 
 

@@ -31,6 +31,8 @@ class BagOptions:
         inner_nodes: the inner nodes of the tree count as words too (Nistér and Stewénius); with tf-idf alone.
         hamming: matches need like signatures (HE).
         geometry: matches have to agree on a rotation and a scale (WGC).
+        share_votes: with `hamming` or `geometry`: k matches of a feature with one photo weigh 1 / sqrt(k) each, so
+            that what repeats in a photo does not outvote the rest.
         threads: None: all processors. The result does not depend on it.
     """
 
@@ -38,6 +40,7 @@ class BagOptions:
     inner_nodes: bool = True
     hamming: HammingOptions | None = None
     geometry: GeometryOptions | None = None
+    share_votes: bool = False
     threads: int | None = None
 
     def __post_init__(self) -> None:
@@ -116,7 +119,7 @@ def score_rows(
     quantise = partial(_quantised, features, vocabulary, options, embedding)
     held = list(parallel(quantise, photos, threads))
     file = FeatureFile.build(held, len(vocabulary.parents))
-    return (file.scores(own, options.hamming, options.geometry) for own in held)
+    return (file.scores(own, options.hamming, options.geometry, options.share_votes) for own in held)
 
 
 def descriptors_of(features: Features) -> NDArray[np.uint8]:

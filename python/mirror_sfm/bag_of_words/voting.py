@@ -84,7 +84,11 @@ class FeatureFile:
         return cls(starts, photo, features, idf, np.where(norms > 0, norms, 1.0))
 
     def scores(
-        self, query: Quantised, hamming: HammingOptions | None = None, geometry: GeometryOptions | None = None
+        self,
+        query: Quantised,
+        hamming: HammingOptions | None = None,
+        geometry: GeometryOptions | None = None,
+        share_votes: bool = False,
     ) -> NDArray[np.float64]:
         """The score of every photo, [N] float64.
 
@@ -92,6 +96,7 @@ class FeatureFile:
             query: features of a photo.
             hamming: None: every pair of features that shares a word matches, with weight 1.
             geometry: None: matches need not agree.
+            share_votes: k matches of a feature with one photo weigh 1 / sqrt(k) each (Jégou, Douze, Schmid, CVPR 2009).
         """
         count = len(self.norms)
         weights = (hamming or HammingOptions(64, None)).weights()
@@ -103,6 +108,8 @@ class FeatureFile:
             keep = weight > 0
             own, entry = own[keep], entry[keep]
             weight = weight[keep] * self.idf[query.words[own]] ** 2
+            if share_votes:
+                weight /= np.sqrt(_rivals(own, self.photo[entry]))
             if geometry is None:
                 total += sums(self.photo[entry], weight, count)
                 continue
@@ -128,3 +135,10 @@ class FeatureFile:
         squares = (count * self.idf[word]) ** 2
         norm = math.sqrt(sums(np.zeros(len(word), np.int64), squares, 1)[0])
         return norm if norm > 0 else 1.0
+
+
+def _rivals(own: NDArray[np.int64], photo: NDArray[np.int32]) -> NDArray[np.int64]:
+    """[m]: how many matches the same feature has with the same photo. Those lie side by side."""
+    first = np.flatnonzero((np.diff(own, prepend=-1) != 0) | (np.diff(photo, prepend=-1) != 0))
+    lengths = np.diff(first, append=len(own))
+    return np.repeat(lengths, lengths)
