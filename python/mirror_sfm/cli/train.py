@@ -42,6 +42,8 @@ def train(
 
         make_folder(Path(options.out))
         done = train_tower(options, somebody_watches())
+        if done.rank:  # the first of several processes says it
+            return
         found = (
             f"; mAP {done.first:.4f} before, {done.last:.4f} now, {done.best:.4f} at best"
             if done.last is not None

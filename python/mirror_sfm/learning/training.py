@@ -51,10 +51,12 @@ class Trained:
 
     Attributes:
         steps: that are done.
+        rank: of the process; the others than 0 do not validate.
         first, last, best: mAP before the first step, after the last, and the highest; None without validation.
     """
 
     steps: int
+    rank: int = 0
     first: float | None = None
     last: float | None = None
     best: float | None = None
@@ -126,7 +128,7 @@ class Run:
                 self._after(values, journal)
         if self.group.first:
             self._write_weights(WEIGHTS)
-        return Trained(self.done, self.first, self.last, self.best)
+        return Trained(self.done, self.group.rank, self.first, self.last, self.best)
 
     def _after(self, values: Mapping[str, float], journal: Journal) -> None:
         """What is due after a step; the checkpoint comes last, and knows of the rest."""
