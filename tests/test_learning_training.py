@@ -101,6 +101,7 @@ def test_batch_norm_keeps_its_statistics_and_learns_its_scales(whole: Path, data
     assert not torch.equal(load_file(tmp_path / "live" / CHECKPOINT)["weights.features.1.running_mean"], torch.zeros(8))
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_with_the_same_bits(whole: Path, data: Path, tmp_path: Path) -> None:
     config, out = write_config(tmp_path / "run.yaml", data, tmp_path / "out"), tmp_path / "out"
     endless = ("steps=100000", "validation.every=3")
@@ -158,6 +159,7 @@ def test_workers_change_nothing(whole: Path, data: Path, tmp_path: Path) -> None
     assert losses(tmp_path / "out") == losses(whole)[:3]
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one(whole: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from torch.distributed.run import main as torchrun
 
