@@ -6,7 +6,6 @@ how long that takes); peers find theirs ready. One thread: the peers use no more
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -101,9 +100,7 @@ def bench_rasterize(contest: Callable, full: bool, case: tuple) -> None:
     scene = (vertices, faces, poses, lenses)
     ours = {op: partial(getattr(ops, op), *scene, *size, num_threads=1) for op in ("rasterize", "rasterize_visible")}
     contenders = [Contender(f"mirror {op}", run, "ours") for op, run in ours.items()]
-    for name, peer in raster_peers.PEERS.items():
-        if importlib.util.find_spec({"E": "embreex", "z": "numba"}[name[0]]):
-            contenders.append(Contender(name, peer(*scene, size)))
+    contenders += [Contender(name, peer(*scene, size)) for name, peer in raster_peers.installed().items()]
     label = f"{kind}, {count / 1e6:g}M faces, {cameras} views of {size[1]} x {size[0]}"
     contest("rasterize", label, contenders, operations=cameras * size[0] * size[1], peak="", threads=1, check=agree)
 

@@ -1,12 +1,19 @@
-"""What else finds the triangle that every pixel shows: a ray caster and a plain z-buffer compiled by numba.
+"""What else finds the triangle that every pixel shows: ray casters and a plain z-buffer compiled by numba.
 
-Each gives a function of nothing that returns the id maps of all views. What can be made ready is: the tree of the ray
-caster and its rays are not timed.
+Each gives a function of nothing that returns the id maps of all views. What can be made ready is: the trees of the ray
+casters and, where they take them as arrays, the rays are not timed. Whoever is not installed is left out: Embree's own
+interface is Debian's libembree-dev, Open3D wants libusb.
 """
 
 from __future__ import annotations
 
+import ctypes
+import functools
+import importlib.util
+import subprocess
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 
@@ -71,4 +78,66 @@ def numba_buffer(vertices: np.ndarray, faces: np.ndarray, poses: np.ndarray, len
     return lambda: [view(pose, lens) for pose, lens in zip(poses, lenses, strict=True)]
 
 
-PEERS = {"Embree (embreex), without its tree and rays": embree, "z-buffer in numba, float64": numba_buffer}
+def open3d(vertices: np.ndarray, faces: np.ndarray, poses: np.ndarray, lenses: np.ndarray, size: tuple) -> Maps:
+    """Open3D's RaycastingScene (Embree inside), one thread."""
+    import open3d
+
+    scene = open3d.t.geometry.RaycastingScene(nthreads=1)
+    scene.add_triangles(open3d.core.Tensor(vertices), open3d.core.Tensor(faces.astype(np.uint32)))
+    height, width = size
+    rays = []
+    for pose, (fx, fy, cx, cy) in zip(poses, lenses, strict=True):
+        camera = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
+        world = np.vstack([pose, [0, 0, 0, 1]])
+        tensors = [open3d.core.Tensor(np.ascontiguousarray(matrix)) for matrix in (camera, world)]
+        rays.append(open3d.t.geometry.RaycastingScene.create_rays_pinhole(*tensors, width, height))
+    scene.cast_rays(rays[0][:1, :1])  # builds the tree
+    return lambda: [scene.cast_rays(r)["primitive_ids"].numpy().view(np.int32) for r in rays]
+
+
+@functools.cache
+def packets_library() -> ctypes.CDLL:
+    """embree_packets.cpp, compiled for this processor."""
+    folder, source = Path(tempfile.mkdtemp(prefix="mirror-embree-")), Path(__file__).with_name("embree_packets.cpp")
+    command = ["c++", "-O3", "-march=native", "-shared", "-fPIC", "-o", folder / "packets.so", source, "-lembree3"]
+    subprocess.run(command, check=True)
+    library = ctypes.CDLL(str(folder / "packets.so"))
+    library.packets_build.restype = ctypes.c_void_p
+    return library
+
+
+def packets(vertices: np.ndarray, faces: np.ndarray, poses: np.ndarray, lenses: np.ndarray, size: tuple) -> Maps:
+    """Embree's C interface, packets of eight rays."""
+    library, (height, width) = packets_library(), size
+
+    def pointer(array: np.ndarray) -> ctypes.c_void_p:
+        return array.ctypes.data_as(ctypes.c_void_p)
+
+    counts = (ctypes.c_int64(len(vertices)), ctypes.c_int64(len(faces)))
+    scene = ctypes.c_void_p(library.packets_build(pointer(vertices), counts[0], pointer(faces), counts[1]))
+    cameras = []
+    for pose, (fx, fy, cx, cy) in zip(poses, lenses, strict=True):
+        way = pose[:, :3].T @ np.array([[1 / fx, 0, -cx / fx], [0, 1 / fy, -cy / fy], [0, 0, 1]])
+        centre = -pose[:, :3].T @ pose[:, 3]
+        cameras.append((np.ascontiguousarray(way, np.float32), np.ascontiguousarray(centre, np.float32)))
+
+    def view(way: np.ndarray, centre: np.ndarray) -> np.ndarray:
+        ids = np.empty(size, np.int32)
+        library.packets_draw(scene, pointer(way), pointer(centre), height, width, pointer(ids))
+        return ids
+
+    return lambda: [view(*camera) for camera in cameras]
+
+
+def installed() -> dict[str, Callable[..., Maps]]:
+    """The contenders that are here."""
+    found: dict[str, Callable[..., Maps]] = {}
+    modules = (("Embree (embreex), without its tree and rays", "embreex", embree),
+               ("Open3D, without its tree and rays", "open3d", open3d),
+               ("z-buffer in numba, float64", "numba", numba_buffer))  # fmt: skip
+    for name, module, peer in modules:
+        if importlib.util.find_spec(module):
+            found[name] = peer
+    if Path("/usr/include/embree3/rtcore.h").exists():
+        found["Embree, packets of 8 rays, without its tree"] = packets
+    return found
