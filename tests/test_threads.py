@@ -1,10 +1,19 @@
 """Ctrl-C that waits."""
 
 import signal
+from collections.abc import Iterator
 
 import pytest
 
 from mirror_sfm.threads import parallel, undisturbed
+
+
+@pytest.fixture(autouse=True)
+def heard() -> Iterator[None]:
+    """A shell's background job has interrupts ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def test_an_interrupt_waits_for_the_end_of_the_block() -> None:
