@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from mirror_ext import numpy as ext
 from mirror_sfm.errors import MirrorError
 from mirror_sfm.overlap.options import OverlapOptions
-from mirror_sfm.overlap.photo_grid import carried, photo_rows, shown_pixels, whole_pinhole
+from mirror_sfm.overlap.photo_grid import carried, photo_rows, pinhole_rows_of, shown_pixels, whole_pinhole
 from mirror_sfm.photos import shown
 from mirror_sfm.scenes.cameras import Camera, Pinhole, View
 from mirror_sfm.scenes.scene import DepthMap, Scene, Tracks
@@ -168,10 +169,8 @@ def sensed_pixels(map_: DepthMap, own: Pinhole, pinhole: Pinhole) -> NDArray[np.
     depth = map_.read()
     height, width = depth.shape
     camera = map_.camera or own.resized(width, height)
-    x = np.floor((np.arange(pinhole.width) + 0.5 - pinhole.cx) * (camera.fx / pinhole.fx) + camera.cx).astype(np.int64)
-    y = np.floor((np.arange(pinhole.height) + 0.5 - pinhole.cy) * (camera.fy / pinhole.fy) + camera.cy).astype(np.int64)
-    inside = ((y >= 0) & (y < height))[:, None] & ((x >= 0) & (x < width))
-    return inside & (depth[np.clip(y, 0, height - 1)[:, None], np.clip(x, 0, width - 1)] > 0)
+    rows = pinhole_rows_of(pinhole, replace(camera, width=width, height=height))
+    return (rows >= 0) & (depth.reshape(-1)[np.maximum(rows, 0)] > 0)
 
 
 def median_depth(view: View, row: int, tracks: Tracks | None, vertices: NDArray[np.float64]) -> float:

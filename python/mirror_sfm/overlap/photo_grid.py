@@ -50,9 +50,14 @@ def photo_rows(camera: Camera, pinhole: Pinhole, width: int, height: int) -> NDA
     """
     if camera.distorts:
         return _rows(camera, pinhole, width, height)
-    own = camera.pinhole.resized(width, height)
-    x = np.floor((np.arange(width) + 0.5 - own.cx) * (pinhole.fx / own.fx) + pinhole.cx).astype(np.int64)
-    y = np.floor((np.arange(height) + 0.5 - own.cy) * (pinhole.fy / own.fy) + pinhole.cy).astype(np.int64)
+    return pinhole_rows_of(camera.pinhole.resized(width, height), pinhole)
+
+
+def pinhole_rows_of(own: Pinhole, pinhole: Pinhole) -> NDArray[np.int32]:
+    """[height, width] of one pinhole picture: the pixel of another (row * its width + column) that shows the same, -1
+    where that one does not reach. Both look the same way from the same place."""
+    x = np.floor((np.arange(own.width) + 0.5 - own.cx) * (pinhole.fx / own.fx) + pinhole.cx).astype(np.int64)
+    y = np.floor((np.arange(own.height) + 0.5 - own.cy) * (pinhole.fy / own.fy) + pinhole.cy).astype(np.int64)
     inside = ((y >= 0) & (y < pinhole.height))[:, None] & ((x >= 0) & (x < pinhole.width))
     return np.where(inside, y[:, None] * pinhole.width + x, -1).astype(np.int32)
 
